@@ -1,0 +1,100 @@
+//! Everything the machine can ask for, in the imperative; `runtime` obeys.
+
+use std::time::Duration;
+
+use super::event::Reason;
+
+/// One thing to do. Those of one turn are done in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Run `SEGUE_PRE_START` for this generation; answered by `Prepared`.
+    Prepare {
+        /// For whom.
+        generation: u64,
+    },
+    /// Start the program; answered by `Started` or `NotStarted`, and later by `BecameReady`.
+    Start {
+        /// As which generation.
+        generation: u64,
+    },
+    /// Let new connections go to this generation.
+    Steer {
+        /// To whom.
+        generation: u64,
+    },
+    /// Tell by `QueueEmptied` when nobody waits in this generation's accept queues.
+    AwaitQueue {
+        /// Whose queues.
+        generation: u64,
+    },
+    /// Send the stop signal.
+    Terminate {
+        /// To whom.
+        generation: u64,
+    },
+    /// Send SIGKILL to every process of the generation.
+    Kill {
+        /// Whose processes.
+        generation: u64,
+    },
+    /// Send SIGTERM to what the main process left behind; answered by `Emptied`, at once if nothing is left.
+    EndLeftovers {
+        /// Whose leftovers.
+        generation: u64,
+    },
+    /// Pass a signal on.
+    Signal {
+        /// To whom.
+        generation: u64,
+        /// Its number.
+        signal: i32,
+    },
+    /// The generation is over: let go of what was held for it.
+    Release {
+        /// Which one.
+        generation: u64,
+    },
+    /// Give up segue's own copies of the listening sockets, so that the program's closing them refuses connections.
+    CloseListeners,
+    /// Run `SEGUE_POST_STOP`; answered by `PostStopEnded`.
+    PostStop,
+    /// `SEGUE_POST_STOP` takes too long: SIGKILL.
+    KillPostStop,
+    /// Tell how a restart came out.
+    Report(Report),
+    /// End segue. Always the last action.
+    Exit {
+        /// With this code.
+        code: u8,
+    },
+}
+
+/// How a restart came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The generation that was to serve, if it came to be.
+    pub generation: Option<u64>,
+    /// Who or what had asked.
+    pub reason: Reason,
+    /// From the request to the outcome.
+    pub took: Duration,
+    /// The outcome.
+    pub outcome: Outcome,
+}
+
+/// The ways a restart can come out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The new generation serves.
+    Replaced,
+    /// The new generation was thrown away; the old one goes on.
+    RolledBack {
+        /// What was wrong with it.
+        why: String,
+    },
+    /// There is no new generation and none to go back to.
+    Failed {
+        /// What was wrong.
+        why: String,
+    },
+}

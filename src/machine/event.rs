@@ -1,0 +1,158 @@
+//! Everything that can happen to segue, in the past tense.
+//!
+//! Events carry numbers and words only: no pid, no file descriptor, no channel, so that they can be compared, printed
+//! and made up by a test.
+
+/// What has happened since the last turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Everything before the first generation is set up.
+    Booted,
+    /// The command before a generation (`SEGUE_PRE_START`) ended.
+    Prepared {
+        /// Whom it prepared.
+        generation: u64,
+        /// Why the generation must not start, if it must not.
+        outcome: Result<(), Fault>,
+    },
+    /// The program was executed.
+    Started {
+        /// Whose program.
+        generation: u64,
+    },
+    /// The program could not be executed; no process of it is left.
+    NotStarted {
+        /// Whose program.
+        generation: u64,
+        /// What stood in the way.
+        fault: Fault,
+    },
+    /// The generation may get traffic.
+    BecameReady {
+        /// Which one.
+        generation: u64,
+    },
+    /// The main process of a generation ended.
+    Exited {
+        /// Whose main process.
+        generation: u64,
+        /// With what.
+        ending: Ending,
+    },
+    /// Nothing that a generation started is left.
+    Emptied {
+        /// Which one.
+        generation: u64,
+    },
+    /// Nobody waits in the accept queues of a generation any more.
+    QueueEmptied {
+        /// Whose queues.
+        generation: u64,
+    },
+    /// A signal came that is the program's, not segue's.
+    SignalReceived {
+        /// Its number, after `SEGUE_SIGNAL_MAP`.
+        signal: i32,
+    },
+    /// Somebody wants a new generation.
+    RestartRequested {
+        /// Who or what.
+        reason: Reason,
+    },
+    /// Somebody wants the end.
+    StopRequested,
+    /// The command after the last generation (`SEGUE_POST_STOP`) ended.
+    PostStopEnded,
+    /// Nothing but time.
+    TimePassed,
+}
+
+impl Event {
+    /// The event in a few constant words, for the log.
+    #[must_use]
+    pub fn headline(&self) -> &'static str {
+        match self {
+            Event::Booted => "segue is set up",
+            Event::Prepared { outcome: Ok(()), .. } => "pre-start command succeeded",
+            Event::Prepared { outcome: Err(_), .. } => "pre-start command failed",
+            Event::Started { .. } => "generation started",
+            Event::NotStarted { .. } => "generation could not be started",
+            Event::BecameReady { .. } => "generation became ready",
+            Event::Exited { .. } => "program ended",
+            Event::Emptied { .. } => "generation is gone",
+            Event::QueueEmptied { .. } => "accept queue is empty",
+            Event::SignalReceived { .. } => "signal received",
+            Event::RestartRequested { .. } => "restart requested",
+            Event::StopRequested => "stop requested",
+            Event::PostStopEnded => "post-stop command ended",
+            Event::TimePassed => "time passed",
+        }
+    }
+
+    /// The generation that the event is about, if it is about one.
+    #[must_use]
+    pub fn generation(&self) -> Option<u64> {
+        match self {
+            Event::Prepared { generation, .. }
+            | Event::Started { generation }
+            | Event::NotStarted { generation, .. }
+            | Event::BecameReady { generation }
+            | Event::Exited { generation, .. }
+            | Event::Emptied { generation }
+            | Event::QueueEmptied { generation } => Some(*generation),
+            Event::Booted
+            | Event::SignalReceived { .. }
+            | Event::RestartRequested { .. }
+            | Event::StopRequested
+            | Event::PostStopEnded
+            | Event::TimePassed => None,
+        }
+    }
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself, with this code.
+    Code(u8),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl Ending {
+    /// The exit code that tells of it: the code itself, or 128 plus the signal's number, as shells have it.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Ending::Code(code) => code,
+            Ending::Signal(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
+        }
+    }
+}
+
+impl std::fmt::Display for Ending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Ending::Code(code) => write!(f, "exited with code {code}"),
+            Ending::Signal(signal) => write!(f, "was ended by signal {signal}"),
+        }
+    }
+}
+
+/// Why a generation could not start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The exit code that tells of it, if segue has to end over it.
+    pub code: u8,
+    /// The reason, for people.
+    pub reason: String,
+}
+
+/// Who or what asked for a new generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// SIGHUP.
+    Hup,
+    /// The program ended, and `SEGUE_RESTART` wants it back.
+    Crash,
+}

@@ -1,0 +1,373 @@
+//! What holds for every sequence of events, tried on random ones against a toy world that obeys each action.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use proptest::{
+    collection::vec,
+    prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest},
+    test_runner::TestCaseError,
+};
+
+use super::{Action, Ending, Event, Fault, Limits, Mode, Outcome, Phase, Policy, Reason, Role, State, step};
+
+/// A process of the toy world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Process {
+    Hook,
+    /// Forked, and not executed yet.
+    Fork,
+    Program,
+    Gone,
+}
+
+#[derive(Debug)]
+struct World {
+    limits: Limits,
+    state: State,
+    now: Instant,
+    living: BTreeMap<u64, Process>,
+    highest: u64,
+    steered: Option<u64>,
+    stop_asked: bool,
+    terminated: Vec<u64>,
+    exit: Option<u8>,
+    post_stop: bool,
+}
+
+/// What chance does to the world; a number chooses among the living.
+#[derive(Debug, Clone)]
+enum Chance {
+    HookEnds(usize, bool),
+    Starts(usize),
+    CannotStart(usize),
+    Ready(usize),
+    Ends(usize, u8),
+    Empties(usize),
+    QueueEmpties(usize),
+    Hup,
+    Stop,
+    Signal(i32),
+    PostStopEnds,
+    Wait(u64),
+    /// An event about a generation that may not be there, in a role that it may not have.
+    Nonsense(u64),
+}
+
+fn chance() -> impl Strategy<Value = Chance> {
+    let who = any::<usize>();
+    prop_oneof![
+        2 => (who, any::<bool>()).prop_map(|(who, well)| Chance::HookEnds(who, well)),
+        4 => who.prop_map(Chance::Starts),
+        1 => who.prop_map(Chance::CannotStart),
+        4 => who.prop_map(Chance::Ready),
+        3 => (who, 0..3_u8).prop_map(|(who, code)| Chance::Ends(who, code)),
+        3 => who.prop_map(Chance::Empties),
+        2 => who.prop_map(Chance::QueueEmpties),
+        3 => Just(Chance::Hup),
+        1 => Just(Chance::Stop),
+        1 => (1..65).prop_map(Chance::Signal),
+        1 => Just(Chance::PostStopEnds),
+        4 => (0..40_000_u64).prop_map(Chance::Wait),
+        1 => (0..9_u64).prop_map(Chance::Nonsense),
+    ]
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let seconds = |most: u64| (0..=most).prop_map(Duration::from_secs);
+    (
+        (1..60_u64, seconds(20), 1..60_u64, seconds(3)),
+        (any::<bool>(), 0..3_u8, seconds(3), 0..4_u32),
+        (any::<bool>(), any::<bool>()),
+    )
+        .prop_map(
+            |((stop, delay, ready, probation), (overlap, policy, retry, limit), (pre, post))| Limits {
+                stop_timeout: Some(Duration::from_secs(stop)),
+                drain_delay: delay,
+                ready_timeout: Some(Duration::from_secs(ready)),
+                probation,
+                mode: if overlap { Mode::Overlap } else { Mode::StopFirst },
+                policy: match policy {
+                    0 => Policy::Never,
+                    1 => Policy::OnFailure,
+                    _ => Policy::Always,
+                },
+                restart_delay: retry,
+                restart_max_delay: Duration::from_secs(4),
+                restart_limit: (limit > 0).then_some(limit),
+                stable_delay: Duration::from_secs(10),
+                pre_start: pre,
+                post_stop: post,
+                success_codes: vec![2],
+                success_signal: Some(15),
+            },
+        )
+}
+
+impl World {
+    fn new(limits: Limits) -> Result<World, TestCaseError> {
+        let mut world = World {
+            limits,
+            state: State::new(),
+            now: Instant::now(),
+            living: BTreeMap::new(),
+            highest: 0,
+            steered: None,
+            stop_asked: false,
+            terminated: Vec::new(),
+            exit: None,
+            post_stop: false,
+        };
+        world.happen(Event::Booted)?;
+        Ok(world)
+    }
+
+    fn pick(&self, process: Process, who: usize) -> Option<u64> {
+        let candidates: Vec<u64> = self
+            .living
+            .iter()
+            .filter(|it| *it.1 == process)
+            .map(|it| *it.0)
+            .collect();
+        candidates.get(who % candidates.len().max(1)).copied()
+    }
+
+    fn chance(&mut self, chance: Chance) -> Result<(), TestCaseError> {
+        let fault = || Fault {
+            code: 71,
+            reason: "no".into(),
+        };
+        let event = match chance {
+            Chance::HookEnds(who, well) => self.pick(Process::Hook, who).map(|generation| {
+                self.living.insert(generation, Process::Gone);
+                Event::Prepared {
+                    generation,
+                    outcome: if well { Ok(()) } else { Err(fault()) },
+                }
+            }),
+            Chance::Starts(who) => self.pick(Process::Fork, who).map(|generation| {
+                self.living.insert(generation, Process::Program);
+                Event::Started { generation }
+            }),
+            Chance::CannotStart(who) => self.pick(Process::Fork, who).map(|generation| {
+                self.living.insert(generation, Process::Gone);
+                Event::NotStarted {
+                    generation,
+                    fault: fault(),
+                }
+            }),
+            Chance::Ready(who) => self
+                .pick(Process::Program, who)
+                .map(|generation| Event::BecameReady { generation }),
+            Chance::Ends(who, code) => self.pick(Process::Program, who).map(|generation| {
+                self.living.insert(generation, Process::Gone);
+                Event::Exited {
+                    generation,
+                    ending: Ending::Code(code),
+                }
+            }),
+            Chance::Empties(who) => {
+                let generation = self.pick(Process::Gone, who);
+                generation.map(|generation| Event::Emptied { generation })
+            }
+            Chance::QueueEmpties(who) => self
+                .pick(Process::Program, who)
+                .map(|generation| Event::QueueEmptied { generation }),
+            Chance::Hup => Some(Event::RestartRequested { reason: Reason::Hup }),
+            Chance::Stop => Some(Event::StopRequested),
+            Chance::Signal(signal) => Some(Event::SignalReceived { signal }),
+            Chance::PostStopEnds => self.post_stop.then_some(Event::PostStopEnded),
+            Chance::Wait(milliseconds) => return self.wait(Duration::from_millis(milliseconds)),
+            Chance::Nonsense(generation) if !self.living.contains_key(&generation) => {
+                self.happen(Event::BecameReady { generation })?;
+                self.happen(Event::QueueEmptied { generation })?;
+                self.happen(Event::Prepared {
+                    generation,
+                    outcome: Ok(()),
+                })?;
+                Some(Event::Exited {
+                    generation,
+                    ending: Ending::Signal(9),
+                })
+            }
+            Chance::Nonsense(_) => None,
+        };
+        event.map_or(Ok(()), |event| self.happen(event))
+    }
+
+    /// Lets time pass, waking the machine whenever it wants to be woken.
+    fn wait(&mut self, wait: Duration) -> Result<(), TestCaseError> {
+        let end = self.now + wait;
+        for _ in 0..1_000 {
+            match self.state.deadline() {
+                Some(deadline) if deadline <= end && self.exit.is_none() => {
+                    self.now = deadline.max(self.now);
+                    self.happen(Event::TimePassed)?;
+                }
+                Some(_) | None => {
+                    self.now = end;
+                    return Ok(());
+                }
+            }
+        }
+        Err(TestCaseError::fail("the machine asks for the time again and again"))
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), TestCaseError> {
+        if self.exit.is_some() {
+            return Ok(());
+        }
+        let current = self.state.current();
+        let served = current.filter(|it| self.role(*it) == Some(Role::Serving));
+        self.stop_asked |= event == Event::StopRequested;
+        let time_passed = event == Event::TimePassed;
+        let unstoppable = self.stop_asked || self.limits.mode == Mode::StopFirst;
+        let gone = matches!(&event, Event::Exited { generation, .. } if Some(*generation) == served);
+        let (state, actions) = step(&self.limits, self.state.clone(), event, self.now);
+        self.state = state;
+        for action in &actions {
+            prop_assert!(self.exit.is_none(), "an exit is the last action: {actions:?}");
+            self.obey(action)?;
+        }
+        // Whoever serves in overlap mode is stopped only once a ready successor has the connections.
+        if let (Some(served), false, false) = (served, unstoppable, gone) {
+            prop_assert!(
+                !actions
+                    .iter()
+                    .any(|it| *it == Action::Terminate { generation: served }
+                        || *it == Action::Kill { generation: served }),
+                "stopped the serving generation {served}: {actions:?}"
+            );
+        }
+        if time_passed && let Some(deadline) = self.state.deadline() {
+            prop_assert!(
+                deadline > self.now,
+                "a deadline that does not move: {:?} at {:?}",
+                self.state,
+                self.now
+            );
+        }
+        self.check()
+    }
+
+    fn role(&self, number: u64) -> Option<Role> {
+        self.state
+            .generations()
+            .iter()
+            .find(|it| it.number == number)
+            .map(|it| it.role)
+    }
+
+    fn obey(&mut self, action: &Action) -> Result<(), TestCaseError> {
+        match action {
+            Action::Prepare { generation } | Action::Start { generation } => {
+                prop_assert!(!self.stop_asked, "a start after the stop request");
+                let hook = matches!(action, Action::Prepare { .. });
+                if hook || !self.limits.pre_start {
+                    prop_assert!(*generation > self.highest, "numbers only grow");
+                    self.highest = *generation;
+                }
+                self.living
+                    .insert(*generation, if hook { Process::Hook } else { Process::Fork });
+            }
+            Action::Steer { generation } => {
+                // A restart that waited in the queue may stop it within the same turn (stop-first).
+                let role = self.role(*generation);
+                prop_assert!(
+                    matches!(role, Some(Role::Serving | Role::Terminating)),
+                    "steered to {role:?}"
+                );
+                self.steered = Some(*generation);
+            }
+            Action::Terminate { generation } => {
+                prop_assert!(self.living.contains_key(generation), "a stop signal for nobody");
+                self.terminated.push(*generation);
+            }
+            Action::Kill { generation } | Action::EndLeftovers { generation } | Action::AwaitQueue { generation } => {
+                prop_assert!(self.living.contains_key(generation), "{action:?} for nobody");
+            }
+            Action::Signal { generation, .. } => {
+                let process = self.living.get(generation);
+                prop_assert!(
+                    matches!(process, Some(Process::Fork | Process::Program)),
+                    "a signal for {process:?}"
+                );
+            }
+            Action::Release { generation } => {
+                prop_assert!(self.living.remove(generation).is_some(), "released twice");
+            }
+            Action::PostStop => {
+                prop_assert!(self.living.is_empty());
+                self.post_stop = true;
+            }
+            Action::Exit { code } => {
+                prop_assert!(self.living.is_empty(), "somebody is left");
+                prop_assert!(
+                    self.post_stop || !self.limits.post_stop,
+                    "the last command was forgotten"
+                );
+                self.exit = Some(*code);
+            }
+            Action::Report(report) => {
+                if let Outcome::RolledBack { .. } = report.outcome {
+                    let current = self.state.current().and_then(|it| self.role(it));
+                    prop_assert!(
+                        matches!(current, Some(Role::Serving | Role::Terminating)),
+                        "rolled back to nobody"
+                    );
+                }
+            }
+            Action::CloseListeners => prop_assert!(self.stop_asked),
+            Action::KillPostStop => prop_assert!(self.post_stop),
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), TestCaseError> {
+        let known: Vec<u64> = self.state.generations().iter().map(|it| it.number).collect();
+        prop_assert_eq!(
+            &known,
+            &self.living.keys().copied().collect::<Vec<_>>(),
+            "known and living differ"
+        );
+        prop_assert!(known.len() <= 3, "more than three generations");
+        let serving = self.state.generations().iter().filter(|it| it.role == Role::Serving);
+        let serving: Vec<u64> = serving.map(|it| it.number).collect();
+        prop_assert!(serving.len() <= 1, "two generations serve");
+        if let Some(serving) = serving.first() {
+            prop_assert_eq!(self.state.current(), Some(*serving), "who serves is not current");
+            prop_assert_eq!(self.steered, Some(*serving), "who serves does not get the connections");
+        }
+        prop_assert!(!(self.stop_asked && self.state.is_ready()), "ready while stopping");
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_lives_keep_the_rules(limits in limits(), chances in vec(chance(), 1..80)) {
+        let mut world = World::new(limits)?;
+        for chance in chances {
+            world.chance(chance)?;
+        }
+    }
+
+    /// From wherever chance has led: a stop request, and time, and nothing else (every process ignores what it is
+    /// told) end segue within the stop timeout, the last command and the graces.
+    #[test]
+    fn a_stop_always_ends(limits in limits(), chances in vec(chance(), 0..60)) {
+        let bound = limits.stop_timeout.unwrap_or_default() + Duration::from_secs(2 + 5 + 1);
+        let mut world = World::new(limits)?;
+        for chance in chances {
+            world.chance(chance)?;
+        }
+        world.happen(Event::StopRequested)?;
+        world.wait(bound)?;
+        prop_assert!(world.exit.is_some(), "still there after {bound:?}: {:?}", world.state);
+        prop_assert_eq!(world.state.phase(), Phase::Ended);
+    }
+}

@@ -1,0 +1,227 @@
+//! How one generation replaces another: overlap, stop-first, probation, roll-back.
+
+use super::{
+    Action, Mode, Outcome, Phase, Reason, Report, Role, Turn,
+    limits::{GENERATIONS_LIMIT, LEFTOVER_GRACE},
+    state::{Restart, Stage},
+};
+
+impl Turn<'_> {
+    pub(super) fn on_restart_requested(&mut self, reason: Reason) {
+        match self.state.phase {
+            Phase::Running => {}
+            Phase::Booting | Phase::Stopping { .. } | Phase::Closing | Phase::Finishing { .. } | Phase::Ended => return,
+        }
+        match self.state.restart.as_ref().map(|restart| restart.stage) {
+            None => self.begin_restart(reason),
+            Some(Stage::Alone { .. }) => {
+                self.report(Outcome::Failed {
+                    why: "another restart was asked for before it was ready".into(),
+                });
+                self.begin_restart(reason);
+            }
+            Some(Stage::Clearing | Stage::Candidate { .. } | Stage::Probation { .. }) => {
+                self.state.queued = Some(reason);
+            }
+        }
+    }
+
+    fn begin_restart(&mut self, reason: Reason) {
+        self.state.retry_at = None;
+        self.state.restart = Some(Restart {
+            reason,
+            since: self.now,
+            stage: Stage::Clearing,
+        });
+        if let Some(current) = self.state.current {
+            let serves = self.state.role(current) == Some(Role::Serving);
+            match self.limits.mode {
+                Mode::Overlap if serves => {}
+                // Who never was ready is kept by nobody; who goes first goes now.
+                Mode::Overlap | Mode::StopFirst => self.stop_generation(current),
+            }
+            if self.limits.mode == Mode::Overlap && !serves {
+                self.state.current = None;
+            }
+        }
+        self.proceed();
+    }
+
+    /// Begins the new generation if nobody is in its way.
+    pub(super) fn proceed(&mut self) {
+        let Some(Restart {
+            reason,
+            since,
+            stage: Stage::Clearing,
+        }) = self.state.restart
+        else {
+            return;
+        };
+        let old = self.state.current;
+        let clear = match self.limits.mode {
+            Mode::StopFirst => self.state.generations.is_empty(),
+            Mode::Overlap => (old.is_some() || self.state.is_clear()) && self.make_room(),
+        };
+        if !clear {
+            return;
+        }
+        let new = self.begin();
+        let stage = match old {
+            Some(old) => {
+                let until = self.limits.ready_timeout.map(|wait| self.after(wait));
+                if let Some(generation) = self.state.generation_mut(new) {
+                    generation.until = until;
+                }
+                Stage::Candidate { new, old }
+            }
+            None => {
+                self.state.current = Some(new);
+                Stage::Alone { new }
+            }
+        };
+        self.state.restart = Some(Restart { reason, since, stage });
+    }
+
+    /// Is there room for one more generation? If not, the oldest that drains is stopped early.
+    fn make_room(&mut self) -> bool {
+        if self.state.generations.len() < GENERATIONS_LIMIT {
+            return true;
+        }
+        let soon = Some(self.after(LEFTOVER_GRACE));
+        let current = self.state.current;
+        let Some(oldest) = self.state.generations.iter_mut().find(|it| Some(it.number) != current) else {
+            return false;
+        };
+        oldest.kill_by = super::earlier(oldest.kill_by, soon);
+        oldest.until = super::earlier(oldest.until, soon);
+        let (number, role) = (oldest.number, oldest.role);
+        if role == Role::Emptying {
+            self.terminate(number);
+        }
+        false
+    }
+
+    /// `number` is ready and has the new connections: what that means for the restart it belongs to.
+    pub(super) fn promote(&mut self, number: u64) {
+        let Some(restart) = self.state.restart.as_mut() else {
+            return;
+        };
+        match restart.stage {
+            Stage::Candidate { new, old } if new == number => {
+                let until = super::later(self.now, self.limits.probation);
+                restart.stage = Stage::Probation { new, old, until };
+                self.state.current = Some(new);
+                if let Some(generation) = self.state.generation_mut(old) {
+                    generation.role = Role::Standby;
+                }
+                self.end_probation_if_over();
+            }
+            Stage::Alone { new } if new == number => {
+                self.report(Outcome::Replaced);
+                self.next_in_queue();
+            }
+            Stage::Clearing | Stage::Candidate { .. } | Stage::Alone { .. } | Stage::Probation { .. } => {}
+        }
+    }
+
+    pub(super) fn end_probation_if_over(&mut self) {
+        match self.state.restart.as_ref().map(|restart| restart.stage) {
+            Some(Stage::Probation { old, until, .. }) if until <= self.now => {
+                self.report(Outcome::Replaced);
+                self.retire(old);
+                self.next_in_queue();
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// The old generation ended while its successor was on probation: nothing is left to go back to.
+    pub(super) fn commit_without_old(&mut self) {
+        self.report(Outcome::Replaced);
+        self.next_in_queue();
+    }
+
+    /// The serving generation ended while its successor was not ready yet: the successor has the service.
+    pub(super) fn succeed(&mut self, new: u64) {
+        self.state.current = Some(new);
+        if let Some(generation) = self.state.generation_mut(new) {
+            generation.until = None;
+        }
+        if let Some(restart) = self.state.restart.as_mut() {
+            restart.stage = Stage::Alone { new };
+        }
+    }
+
+    /// Throws the new generation away; the old one never noticed.
+    pub(super) fn roll_back(&mut self, why: &str) {
+        let (new, old, steered) = match self.state.restart.as_ref().map(|restart| restart.stage) {
+            Some(Stage::Candidate { new, old }) => (new, old, false),
+            Some(Stage::Probation { new, old, .. }) => (new, old, true),
+            Some(Stage::Clearing | Stage::Alone { .. }) | None => return,
+        };
+        self.state.current = Some(old);
+        if let Some(generation) = self.state.generation_mut(old) {
+            generation.role = Role::Serving;
+        }
+        if steered {
+            self.act(Action::Steer { generation: old });
+        }
+        if self.state.role(new).is_some_and(|role| role != Role::Leaving) {
+            self.kill(new);
+        }
+        self.report(Outcome::RolledBack { why: why.to_owned() });
+        self.next_in_queue();
+    }
+
+    pub(super) fn roll_back_late(&mut self, number: u64) {
+        match self.state.restart.as_ref().map(|restart| restart.stage) {
+            Some(Stage::Candidate { new, .. }) if new == number => {
+                self.roll_back("it was not ready within SEGUE_READY_TIMEOUT");
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// The replaced generation finishes what waits for it, then gets the stop signal.
+    pub(super) fn retire(&mut self, number: u64) {
+        let half = self.limits.stop_timeout.map(|wait| self.after(wait / 2));
+        let kill_by = self.limits.stop_timeout.map(|wait| self.after(wait));
+        let Some(generation) = self.state.generation_mut(number) else {
+            return;
+        };
+        generation.role = Role::Emptying;
+        generation.kill_by = super::earlier(generation.kill_by, kill_by);
+        generation.until = super::earlier(half, generation.kill_by);
+        self.act(Action::AwaitQueue { generation: number });
+    }
+
+    pub(super) fn on_queue_emptied(&mut self, number: u64) {
+        if self.state.role(number) == Some(Role::Emptying) {
+            self.terminate(number);
+        }
+    }
+
+    fn next_in_queue(&mut self) {
+        if let Some(reason) = self.state.queued.take() {
+            self.begin_restart(reason);
+        }
+    }
+
+    /// Ends the restart under way by telling how it came out.
+    pub(super) fn report(&mut self, outcome: Outcome) {
+        let Some(restart) = self.state.restart.take() else {
+            return;
+        };
+        let generation = match restart.stage {
+            Stage::Clearing => None,
+            Stage::Candidate { new, .. } | Stage::Alone { new } | Stage::Probation { new, .. } => Some(new),
+        };
+        let took = self.now.saturating_duration_since(restart.since);
+        self.act(Action::Report(Report {
+            generation,
+            reason: restart.reason,
+            took,
+            outcome,
+        }));
+    }
+}

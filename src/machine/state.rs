@@ -1,0 +1,216 @@
+//! What the machine remembers: the phase of segue × the role of each generation, and what is asked of it next.
+
+use std::time::Instant;
+
+use super::event::{Ending, Reason};
+
+/// All of it. Made by [`State::new`], changed by [`step`](super::step) only.
+#[derive(Debug, Clone)]
+pub struct State {
+    pub(super) phase: Phase,
+    /// The living, oldest first.
+    pub(super) generations: Vec<Generation>,
+    /// The generation that has the service, or had it last and is being stopped: it gets the signals, and its exit
+    /// code is segue's.
+    pub(super) current: Option<u64>,
+    pub(super) restart: Option<Restart>,
+    /// A restart was asked for while one was under way: one more after this.
+    pub(super) queued: Option<Reason>,
+    /// The program ended by itself: when it starts again.
+    pub(super) retry_at: Option<Instant>,
+    /// How often in a row it ended by itself.
+    pub(super) failures: u32,
+    /// The highest number given to a generation.
+    pub(super) last_number: u64,
+    /// How the last current generation ended.
+    pub(super) ending: Option<Ending>,
+    /// Has any program been executed yet?
+    pub(super) ever_started: bool,
+    /// Signals that came before the program could get them.
+    pub(super) early_signals: Vec<i32>,
+    pub(super) stop_asked: bool,
+}
+
+/// The phase of segue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing was started yet.
+    Booting,
+    /// Generations come and go.
+    Running,
+    /// A stop was asked for.
+    Stopping {
+        /// When the stop signal is sent; `None` once it was.
+        signal_at: Option<Instant>,
+        /// When everything is killed.
+        deadline: Option<Instant>,
+    },
+    /// The program ended by itself and does not come back; what is left is being ended.
+    Closing,
+    /// Every generation is gone; the last command runs.
+    Finishing {
+        /// When it is killed.
+        until: Instant,
+    },
+    /// The exit code was told.
+    Ended,
+}
+
+/// One run of the program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generation {
+    /// Counted from 1, never reused.
+    pub number: u64,
+    /// What it is doing.
+    pub role: Role,
+    /// When it was begun.
+    pub since: Instant,
+    /// Was its program asked for? Until then its only process is the pre-start command.
+    pub(super) has_program: bool,
+    /// When the present role has lasted too long.
+    pub(super) until: Option<Instant>,
+    /// When it is killed, whatever its role.
+    pub(super) kill_by: Option<Instant>,
+}
+
+/// What a generation is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Its `SEGUE_PRE_START` runs.
+    Preparing,
+    /// Its program was asked for and is not ready.
+    Starting,
+    /// It gets the new connections.
+    Serving,
+    /// Replaced, but kept until its successor has proved itself.
+    Standby,
+    /// Replaced for good; the connections that wait in its accept queue are still its own.
+    Emptying,
+    /// It has the stop signal.
+    Terminating,
+    /// Its main process is gone; what that left behind is being ended.
+    Leaving,
+    /// It has SIGKILL.
+    Killed,
+}
+
+/// A restart under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Restart {
+    pub(super) reason: Reason,
+    pub(super) since: Instant,
+    pub(super) stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Somebody has to be gone before the new generation can begin.
+    Clearing,
+    /// `new` is not ready, `old` serves.
+    Candidate { new: u64, old: u64 },
+    /// `new` is not ready, and there is nobody to go back to.
+    Alone { new: u64 },
+    /// `new` serves, `old` stands by.
+    Probation { new: u64, old: u64, until: Instant },
+}
+
+impl State {
+    /// Before anything has happened.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "a state is begun on purpose, once")]
+    pub fn new() -> State {
+        State {
+            phase: Phase::Booting,
+            generations: Vec::new(),
+            current: None,
+            restart: None,
+            queued: None,
+            retry_at: None,
+            failures: 0,
+            last_number: 0,
+            ending: None,
+            ever_started: false,
+            early_signals: Vec::new(),
+            stop_asked: false,
+        }
+    }
+
+    /// The phase of segue.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The living generations, oldest first.
+    #[must_use]
+    pub fn generations(&self) -> &[Generation] {
+        &self.generations
+    }
+
+    /// The generation that has the service, or had it last and is being stopped.
+    #[must_use]
+    pub fn current(&self) -> Option<u64> {
+        self.current
+    }
+
+    /// Does a ready generation serve, with no stop under way?
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.phase == Phase::Running
+            && self
+                .current
+                .and_then(|number| self.generation(number))
+                .is_some_and(|it| it.role == Role::Serving)
+    }
+
+    /// When the machine wants to be woken by [`Event::TimePassed`](super::Event::TimePassed), if nothing happens first.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let phase = match self.phase {
+            Phase::Stopping { signal_at, .. } => signal_at,
+            Phase::Finishing { until } => Some(until),
+            Phase::Booting | Phase::Running | Phase::Closing => None,
+            Phase::Ended => return None,
+        };
+        let probation = match self.restart.as_ref().map(|restart| restart.stage) {
+            Some(Stage::Probation { until, .. }) => Some(until),
+            Some(Stage::Clearing | Stage::Candidate { .. } | Stage::Alone { .. }) | None => None,
+        };
+        // While something of the ended generation is left, its own deadline is what the retry waits for.
+        let retry = if self.is_clear() { self.retry_at } else { None };
+        let generations = self.generations.iter().filter_map(|generation| generation.until);
+        generations.chain(phase).chain(probation).chain(retry).min()
+    }
+
+    pub(super) fn generation(&self, number: u64) -> Option<&Generation> {
+        self.generations.iter().find(|generation| generation.number == number)
+    }
+
+    pub(super) fn generation_mut(&mut self, number: u64) -> Option<&mut Generation> {
+        self.generations
+            .iter_mut()
+            .find(|generation| generation.number == number)
+    }
+
+    pub(super) fn role(&self, number: u64) -> Option<Role> {
+        self.generation(number).map(|generation| generation.role)
+    }
+
+    /// Is nothing left of generations whose program has ended?
+    pub(super) fn is_clear(&self) -> bool {
+        !self
+            .generations
+            .iter()
+            .any(|it| matches!(it.role, Role::Leaving | Role::Killed))
+    }
+}
+
+impl Role {
+    /// Can the generation's main process get a signal?
+    pub(super) fn is_running(self) -> bool {
+        match self {
+            Role::Starting | Role::Serving | Role::Standby | Role::Emptying | Role::Terminating => true,
+            Role::Preparing | Role::Leaving | Role::Killed => false,
+        }
+    }
+}
