@@ -1,0 +1,12 @@
+//! RUNS processes: starts, signals and reaps them. The only half of segue that knows a pid.
+
+pub(crate) mod files;
+pub mod inherited;
+pub mod program;
+pub mod reaper;
+pub mod send;
+pub mod signals;
+pub mod sigset;
+pub mod spawn;
+pub mod terminal;
+pub mod tree;

@@ -1,0 +1,176 @@
+//! HEARS every signal that can be caught, and tells who sent it. Never decides what it means.
+//!
+//! Two ways in. The everyday signals come through signal-hook, whose handlers keep the sender. The others stay blocked
+//! and are read from a signalfd: SIGCHLD, because 100,000 exits must cost a few reads and not 100,000 handler runs;
+//! real-time signals, because they queue and handlers would merge them; the faults, because a handler would hide a real
+//! one (blocked, a real one still ends the process, as it must); the terminal's stop signals, because blocked ones let
+//! a background process write.
+#![expect(unsafe_code, reason = "signalfd for signals that nix has no names for")]
+
+use std::{
+    io, mem,
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use futures_core::Stream;
+use signal_hook::iterator::exfiltrator::WithRawSiginfo;
+use signal_hook_tokio::SignalsInfo;
+use tokio::io::unix::AsyncFd;
+
+use super::sigset::{self, SignalSet};
+
+/// Those that signal-hook handles.
+const HANDLED: [i32; 17] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGPIPE,
+    libc::SIGALRM,
+    libc::SIGTERM,
+    libc::SIGSTKFLT,
+    libc::SIGCONT,
+    libc::SIGURG,
+    libc::SIGXCPU,
+    libc::SIGXFSZ,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGWINCH,
+    libc::SIGPWR,
+];
+
+/// A signal that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Its number.
+    pub signal: i32,
+    /// Who sent it: a process's number in our namespace; 0 = one outside of it, or the kernel.
+    pub sender: i32,
+    /// The sender's user; 0 for the kernel.
+    pub user: u32,
+    /// Did the kernel send it, and not a process?
+    pub from_kernel: bool,
+    /// The value that came along (sigqueue(3)), if one did.
+    pub value: Option<usize>,
+}
+
+/// The stream of them.
+pub struct Signals {
+    handled: SignalsInfo<WithRawSiginfo>,
+    rest: AsyncFd<OwnedFd>,
+    own_pid: i32,
+}
+
+impl std::fmt::Debug for Signals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Signals").finish_non_exhaustive()
+    }
+}
+
+/// Signals whose disposition [`Signals::install`] changes.
+#[must_use]
+pub fn handled() -> SignalSet {
+    SignalSet::of(HANDLED)
+}
+
+impl Signals {
+    /// Installs the handlers and lets the handled signals in. What came since the start of segue was blocked, and
+    /// arrives now. Needs a tokio runtime.
+    pub fn install() -> io::Result<Signals> {
+        let handled = SignalsInfo::<WithRawSiginfo>::new(HANDLED)?;
+        let rest = SignalSet(SignalSet::ALL.0 & !self::handled().0);
+        // SAFETY: the mask is a live u64, the size the kernel's sigset has.
+        let file = unsafe {
+            let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+            libc::syscall(libc::SYS_signalfd4, -1, &raw const rest.0, size_of::<u64>(), flags)
+        };
+        let file = i32::try_from(file)
+            .ok()
+            .filter(|file| *file >= 0)
+            .ok_or_else(io::Error::last_os_error)?;
+        // SAFETY: the kernel has just made it for us.
+        let file = unsafe { OwnedFd::from_raw_fd(file) };
+        // SAFETY: the AsyncFd owns the file, and nobody else closes it.
+        let watched = unsafe { AsyncFd::register(file) }?;
+        let signals = Signals {
+            handled,
+            rest: watched,
+            own_pid: nix::unistd::getpid().as_raw(),
+        };
+        sigset::set_mask(rest);
+        Ok(signals)
+    }
+
+    /// The next signal. SIGPIPE and its like that segue's own writes cause are swallowed here.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Received> {
+        loop {
+            let received = match Pin::new(&mut self.handled).poll_next(context) {
+                Poll::Ready(Some(info)) => from_siginfo(&info),
+                // A closed stream is impossible while the handle lives; silence is the safe answer.
+                Poll::Ready(None) | Poll::Pending => ready!(self.poll_rest(context)),
+            };
+            if received.sender != self.own_pid || received.signal == libc::SIGCHLD {
+                return Poll::Ready(received);
+            }
+        }
+    }
+
+    fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<Received> {
+        loop {
+            let mut guard = match ready!(self.rest.poll_read_ready(context)) {
+                Ok(guard) => guard,
+                Err(_) => return Poll::Pending,
+            };
+            let mut info = mem::MaybeUninit::<libc::signalfd_siginfo>::zeroed();
+            let size = size_of::<libc::signalfd_siginfo>();
+            let file = guard.get_inner().as_fd().as_raw_fd();
+            // SAFETY: `info` has that many writable bytes.
+            let read = unsafe { libc::read(file, info.as_mut_ptr().cast(), size) };
+            if usize::try_from(read) == Ok(size) {
+                // SAFETY: all of it was written, and any bytes are a valid signalfd_siginfo.
+                return Poll::Ready(from_signalfd(&unsafe { info.assume_init() }));
+            }
+            guard.clear_ready();
+        }
+    }
+}
+
+fn from_siginfo(info: &libc::siginfo_t) -> Received {
+    let from_kernel = info.si_code > 0;
+    // SAFETY: for a code of 0 or below the sender's fields of the union are the ones that are filled.
+    let (sender, user) = if from_kernel {
+        (0, 0)
+    } else {
+        unsafe { (info.si_pid(), info.si_uid()) }
+    };
+    // SAFETY: sigqueue fills the value.
+    let value = (info.si_code == libc::SI_QUEUE).then(|| unsafe { info.si_value() }.sival_ptr as usize);
+    Received {
+        signal: info.si_signo,
+        sender,
+        user,
+        from_kernel,
+        value,
+    }
+}
+
+fn from_signalfd(info: &libc::signalfd_siginfo) -> Received {
+    let signal = i32::try_from(info.ssi_signo).unwrap_or_default();
+    let from_kernel = info.ssi_code > 0;
+    let (sender, user) = if from_kernel {
+        (0, 0)
+    } else {
+        (i32::try_from(info.ssi_pid).unwrap_or(0), info.ssi_uid)
+    };
+    let value = (info.ssi_code == libc::SI_QUEUE).then_some(usize::try_from(info.ssi_ptr).unwrap_or(0));
+    Received {
+        signal,
+        sender,
+        user,
+        from_kernel,
+        value,
+    }
+}

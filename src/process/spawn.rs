@@ -1,0 +1,317 @@
+//! STARTS a process: fork, set up, exec, and tell what went wrong. The only place in segue that makes a process.
+//!
+//! `std::process::Command` is of no use here: it changes dispositions, knows the environment only before the fork
+//! (`LISTEN_PID` is the child's own pid), and waits for the exec. Here the outcome of the exec comes later, over a pipe
+//! that closes itself when the exec succeeds ([`Launch::outcome`]).
+#![expect(unsafe_code, reason = "fork, and what is allowed between fork and exec")]
+
+use std::{
+    ffi::{CStr, CString, c_char},
+    io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    ptr,
+};
+
+use nix::unistd::Pid;
+
+use super::{inherited::Inherited, sigset, sigset::SignalSet};
+
+/// What to start, and how. All memory that the child needs is laid out before the fork.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// What segue was started with, and the child gets back.
+    pub inherited: &'a Inherited,
+    /// Signals whose disposition segue has changed since.
+    pub changed: SignalSet,
+    /// Where the program may be: tried in this order, as execvp(3) does.
+    pub candidates: Vec<CString>,
+    /// Its arguments, the zeroth included.
+    pub arguments: Vec<CString>,
+    /// Its environment, `NAME=value` each. A `LISTEN_PID=` with room for a number is stamped by the child.
+    pub environment: Vec<CString>,
+    /// What becomes its file 3, 4, ….
+    pub files: Vec<RawFd>,
+    /// Does its process group become the terminal's foreground group?
+    pub foreground: bool,
+    /// Is it a command of segue's own (hook, probe)? Then it must not read the program's input.
+    pub no_input: bool,
+}
+
+/// The environment entry that the child stamps with its pid.
+pub const LISTEN_PID: &str = "LISTEN_PID=0000000000";
+
+/// A process that was forked, and is about to be the program.
+#[derive(Debug)]
+pub struct Launch {
+    /// The process, which is also its process group.
+    pub pid: Pid,
+    /// To signal it by; `None` on kernels before 5.2.
+    pub pidfd: Option<OwnedFd>,
+    verdict: OwnedFd,
+}
+
+/// Why a program could not be executed, after the fork.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExecFault {
+    /// What was being done.
+    pub step: Step,
+    /// How it failed.
+    pub errno: i32,
+}
+
+/// The steps of the child that can fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Step {
+    /// Entering the caller's directory.
+    Directory = 1,
+    /// Putting files to their numbers.
+    Files = 2,
+    /// Becoming the program.
+    Exec = 3,
+}
+
+/// Forks. An error means that there is no child (`EAGAIN`: a limit on processes; `EMFILE`: on files).
+pub fn spawn(plan: &Plan<'_>) -> io::Result<Launch> {
+    let (verdict, report) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK)?;
+    let mut environment: Vec<Vec<u8>> = plan
+        .environment
+        .iter()
+        .map(|entry| entry.as_bytes_with_nul().to_vec())
+        .collect();
+    let stamp = environment
+        .iter_mut()
+        .find(|entry| entry.strip_suffix(b"\0") == Some(LISTEN_PID.as_bytes()));
+    let stamp = stamp.map_or(ptr::null_mut(), |entry| entry.as_mut_ptr());
+    let environment_pointers = pointers(environment.iter().map(|entry| entry.as_ptr().cast()));
+    let argument_pointers = pointers(plan.arguments.iter().map(|argument| argument.as_ptr()));
+    let shell_pointers = shell(plan);
+    let child = Child {
+        plan,
+        report: report.as_raw_fd(),
+        stamp,
+        argument_pointers,
+        shell_pointers,
+        environment_pointers,
+    };
+
+    let mut pidfd: RawFd = -1;
+    let flags = libc::CLONE_PIDFD | libc::SIGCHLD;
+    // SAFETY: without CLONE_VM and with a null stack this is fork(2): the child has its own copy of everything, and
+    // goes on in `Child::run`, which makes system calls only. segue has one thread, so no lock is held by another.
+    let mut pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0) };
+    if pid == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
+        // Kernels before 5.2 have no CLONE_PIDFD.
+        // SAFETY: as above.
+        pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    }
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => child.run(),
+        pid => Ok(Launch {
+            pid: Pid::from_raw(i32::try_from(pid).map_err(io::Error::other)?),
+            // SAFETY: the kernel has just made it for us, if it made one.
+            pidfd: (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) }),
+            verdict,
+        }),
+    }
+}
+
+fn pointers(items: impl Iterator<Item = *const c_char>) -> Vec<*const c_char> {
+    items.chain([ptr::null()]).collect()
+}
+
+/// `sh CANDIDATE ARG…`: what execvp(3) does with a text that names no interpreter. The candidate is put in later.
+fn shell(plan: &Plan<'_>) -> Vec<*const c_char> {
+    let arguments = plan.arguments.iter().skip(1).map(|argument| argument.as_ptr());
+    pointers([c"/bin/sh".as_ptr(), ptr::null()].into_iter().chain(arguments))
+}
+
+impl Launch {
+    /// The pipe that tells when [`Launch::outcome`] can.
+    #[must_use]
+    pub fn into_parts(self) -> (Pid, Option<OwnedFd>, Verdict) {
+        (self.pid, self.pidfd, Verdict(self.verdict))
+    }
+}
+
+/// The reading end of the pipe that tells how the exec came out.
+#[derive(Debug)]
+pub struct Verdict(OwnedFd);
+
+impl AsRawFd for Verdict {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl Verdict {
+    /// `None` while it is open.
+    #[must_use]
+    pub fn read(&self) -> Option<Result<(), ExecFault>> {
+        let mut bytes = [0_u8; 5];
+        match nix::unistd::read(&self.0, &mut bytes) {
+            Ok(0) => Some(Ok(())),
+            Ok(_) => {
+                let [step, errno @ ..] = bytes;
+                let step = match step {
+                    1 => Step::Directory,
+                    2 => Step::Files,
+                    _ => Step::Exec,
+                };
+                Some(Err(ExecFault {
+                    step,
+                    errno: i32::from_ne_bytes(errno),
+                }))
+            }
+            Err(nix::Error::EAGAIN | nix::Error::EINTR) => None,
+            Err(_) => Some(Ok(())),
+        }
+    }
+}
+
+/// What the child needs, all of it allocated before the fork: between fork and exec nothing may allocate, lock or
+/// panic.
+struct Child<'a> {
+    plan: &'a Plan<'a>,
+    report: RawFd,
+    stamp: *mut u8,
+    argument_pointers: Vec<*const c_char>,
+    shell_pointers: Vec<*const c_char>,
+    environment_pointers: Vec<*const c_char>,
+}
+
+impl Child<'_> {
+    fn run(mut self) -> ! {
+        let fault = self.become_program();
+        let [a, b, c, d] = fault.errno.to_ne_bytes();
+        let message = [fault.step as u8, a, b, c, d];
+        // SAFETY: `message` is five readable bytes; the report is our own end of the pipe.
+        unsafe { libc::write(self.report, message.as_ptr().cast(), message.len()) };
+        // SAFETY: no exit handlers run, which belong to the parent.
+        unsafe { libc::_exit(127) }
+    }
+
+    fn become_program(&mut self) -> ExecFault {
+        let fault = |step| ExecFault { step, errno: errno() };
+        // SAFETY: both are system calls without pointers. A failure (a session leader) leaves the group as it was.
+        unsafe { libc::setpgid(0, 0) };
+        if self.plan.foreground {
+            // SAFETY: as above; SIGTTOU is blocked here.
+            unsafe { libc::tcsetpgrp(0, libc::getpid()) };
+        }
+        for signal in self.plan.changed.iter() {
+            let ignored = self.plan.inherited.ignored.contains(signal);
+            sigset::set_disposition(signal, if ignored { libc::SIG_IGN } else { libc::SIG_DFL });
+        }
+        if !self.enter_directory() {
+            return fault(Step::Directory);
+        }
+        if !self.place_files() {
+            return fault(Step::Files);
+        }
+        self.stamp_pid();
+        sigset::set_mask(self.plan.inherited.mask);
+        ExecFault {
+            step: Step::Exec,
+            errno: self.exec(),
+        }
+    }
+
+    /// A directory that cannot be named (it was removed) is still the one that the fork left us in, the first time.
+    fn enter_directory(&self) -> bool {
+        match &self.plan.inherited.directory {
+            // SAFETY: a C string that outlives the call.
+            Some(directory) => unsafe { libc::chdir(directory.as_ptr()) == 0 },
+            None => true,
+        }
+    }
+
+    fn place_files(&mut self) -> bool {
+        if self.plan.no_input {
+            // SAFETY: a C string constant.
+            let null = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) };
+            // SAFETY: numbers only; where there is no /dev/null the stream is closed rather than shared.
+            unsafe { if null >= 0 { libc::dup2(null, 0) } else { libc::close(0) } };
+        }
+        let count = i32::try_from(self.plan.files.len()).unwrap_or(0);
+        if count == 0 {
+            return true;
+        }
+        // Out of the way of the numbers to be filled, close-on-exec as they were.
+        // SAFETY: numbers only.
+        self.report = unsafe { libc::fcntl(self.report, libc::F_DUPFD_CLOEXEC, 3 + count) };
+        for (target, source) in (3..).zip(&self.plan.files) {
+            // A source that sits on the number of another would be overwritten before its turn: the plan's caller
+            // keeps sources above all targets.
+            debug_assert!(*source >= 3 + count);
+            // SAFETY: numbers only; dup2 clears close-on-exec.
+            if unsafe { libc::dup2(*source, target) } == -1 {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Writes the pid over the zeros, without leading ones.
+    fn stamp_pid(&self) {
+        if self.stamp.is_null() {
+            return;
+        }
+        let mut digits = [0_u8; 10];
+        let mut count = 0;
+        // SAFETY: no pointers.
+        let mut rest = unsafe { libc::getpid() };
+        while let Some(digit) = digits.get_mut(count).filter(|_| rest > 0) {
+            *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+            count += 1;
+        }
+        let value = "LISTEN_PID=".len();
+        for (place, digit) in digits.iter().take(count).rev().chain([&0]).enumerate() {
+            // SAFETY: the entry has room for ten digits and the final zero after `LISTEN_PID=`.
+            unsafe { *self.stamp.add(value + place) = *digit };
+        }
+    }
+
+    /// Tries the candidates as execvp(3) does; returns only if none became the program.
+    fn exec(&mut self) -> i32 {
+        let mut denied = false;
+        let mut last = libc::ENOENT;
+        for candidate in &self.plan.candidates {
+            let environment = self.environment_pointers.as_ptr();
+            // SAFETY: null-terminated arrays of C strings that live in this frame.
+            unsafe { libc::execve(candidate.as_ptr(), self.argument_pointers.as_ptr(), environment) };
+            last = errno();
+            match last {
+                libc::EACCES => denied = true,
+                libc::ENOENT | libc::ENOTDIR => {}
+                libc::ENOEXEC if is_text(candidate) => {
+                    if let Some(script) = self.shell_pointers.get_mut(1) {
+                        *script = candidate.as_ptr();
+                    }
+                    // SAFETY: as above.
+                    unsafe { libc::execve(c"/bin/sh".as_ptr(), self.shell_pointers.as_ptr(), environment) };
+                    return libc::ENOEXEC;
+                }
+                other => return other,
+            }
+        }
+        if denied { libc::EACCES } else { last }
+    }
+}
+
+fn errno() -> i32 {
+    // SAFETY: the location is this thread's own.
+    unsafe { *libc::__errno_location() }
+}
+
+/// Is a file that the kernel would not execute a text, and not a program for another machine?
+fn is_text(path: &CStr) -> bool {
+    let mut head = [0_u8; 4];
+    // SAFETY: a C string that outlives the call.
+    let file = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    // SAFETY: `head` has four writable bytes.
+    let read = unsafe { libc::read(file, head.as_mut_ptr().cast(), head.len()) };
+    read >= 0 && head != *b"\x7fELF"
+}
