@@ -1,5 +1,8 @@
 //! Segue: a container entrypoint that restarts any program without dropping a connection.
 
+#[doc(hidden)]
+#[cfg(feature = "entrypoint")]
+pub mod cli;
 #[cfg(feature = "entrypoint")]
 pub mod settings;
 #[cfg(not(target_os = "linux"))]
