@@ -120,7 +120,7 @@ impl Shown {
     /// Columns as wide as their contents, headings if it is the whole table, then what is not a setting at all.
     fn columns(&self, whole: bool) -> String {
         let width = |column: fn(&Line) -> &str| self.lines.iter().map(|line| width(column(line))).max().unwrap_or(0);
-        let (name, value) = (width(|line| line.row.name), width(Line::value).min(24));
+        let (name, value) = (width(|line| line.row.name), width(Line::value).min(30));
         let mut text = String::new();
         let mut group = "";
         for line in &self.lines {
@@ -129,8 +129,9 @@ impl Shown {
                 group = line.row.group;
                 text.push_str(&format!("{gap}{group}\n"));
             }
-            let meaning = line.row.meaning.replace('`', "");
-            let shown = line.value();
+            let limit = line.row.limit().map(|limit| format!(" ({limit})")).unwrap_or_default();
+            let meaning = format!("{}{limit}", line.row.meaning.replace('`', ""));
+            let shown = printable(line.value());
             text.push_str(&format!(
                 "  {:name$}  {shown:value$}  {:11}  {meaning}\n",
                 line.row.name,
@@ -178,6 +179,18 @@ impl Line {
         }
         object
     }
+}
+
+/// One line, and nothing that a terminal would obey.
+fn printable(text: &str) -> String {
+    let escaped = |c: char| {
+        if c.is_control() {
+            c.escape_default().to_string()
+        } else {
+            c.to_string()
+        }
+    };
+    text.chars().map(escaped).collect()
 }
 
 fn width(text: &str) -> usize {

@@ -19,7 +19,8 @@ pub fn short_table() -> String {
         .iter()
         .filter(|row| !matches!(row.availability, Availability::Later))
     {
-        line(&mut text, &[&code(row.name), &default(row), row.meaning]);
+        let meaning = meaning(row);
+        line(&mut text, &[&code(row.name), &default(row), &meaning]);
     }
     text
 }
@@ -36,7 +37,7 @@ pub fn full_table() -> String {
                 "{gap}### {group}\n\n| setting | accepts | default | meaning |\n|---|---|---|---|\n"
             ));
         }
-        let meaning = format!("{}{}", row.meaning, not_yet(row));
+        let meaning = meaning(row);
         line(&mut text, &[&code(row.name), row.accepts, &default(row), &meaning]);
     }
     text
@@ -73,10 +74,7 @@ fn default(row: &Row) -> String {
     }
 }
 
-fn not_yet(row: &Row) -> String {
-    match row.availability {
-        Availability::Now => String::new(),
-        Availability::Later => " *(not available yet)*".to_owned(),
-        Availability::NotYet { kinds, .. } => format!(" *({} not available yet)*", kinds.join(", ")),
-    }
+fn meaning(row: &Row) -> String {
+    let limit = row.limit().map(|limit| format!(" *({limit})*")).unwrap_or_default();
+    format!("{}{limit}", row.meaning)
 }

@@ -167,10 +167,10 @@ pub(crate) mod tests {
             "RESTART_DELAY",
             "RESTART_LIMIT",
             "PRE_START",
-            "KEEP_ENV",
             "WATCH",
             "WATCH_JITTER",
             "LOG",
+            "KEEP_ENV",
         ];
         assert_eq!(names, expected);
         assert_eq!(

@@ -30,6 +30,15 @@ impl Row {
         }
     }
 
+    /// What this version does not do, if anything.
+    pub fn limit(&self) -> Option<String> {
+        match self.availability {
+            Availability::Now => None,
+            Availability::Later => Some("not available yet".to_owned()),
+            Availability::NotYet { kinds, .. } => Some(format!("not available yet: {}", kinds.join(", "))),
+        }
+    }
+
     /// The name without `SEGUE_`.
     pub fn short_name(&self) -> &'static str {
         self.name.strip_prefix(super::PREFIX).unwrap_or(self.name)

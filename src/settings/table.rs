@@ -78,8 +78,6 @@ settings! {
             "command after the last generation";
         env_files "SEGUE_ENV_FILES": Vec<PathBuf> = "", Now,
             "dotenv files, or directories with one file per variable, read afresh for every generation";
-        keep_env "SEGUE_KEEP_ENV": bool = "false", Now,
-            "pass `SEGUE_*` on to the program";
     }
     "Watch" {
         watch "SEGUE_WATCH": Vec<WatchPath> = "", Later,
@@ -114,6 +112,8 @@ settings! {
             "`auto` is `text` on a terminal, else `json`";
         termination_log "SEGUE_TERMINATION_LOG": TerminationLog = "auto", Now,
             "where the last reason is written; `auto` is `/dev/termination-log` where that exists";
+        keep_env "SEGUE_KEEP_ENV": bool = "false", Now,
+            "pass `SEGUE_*` on to the program";
     }
 }
 

@@ -21,6 +21,9 @@ impl Value for Duration {
             let number: String = text.chars().take(20).collect();
             return Err(format!("a duration needs a unit, did you mean {number}s?").into());
         }
+        if text.contains('M') {
+            return Err(format!("M is months, did you mean {}?", super::item(&text.replace('M', "m"))).into());
+        }
         match humantime::parse_duration(text) {
             Ok(duration) if duration <= LONGEST => Ok(duration),
             Ok(_) | Err(humantime::DurationError::NumberOverflow) => Err("too long, at most 100years".into()),
@@ -75,6 +78,7 @@ mod tests {
             ("99999999999999999999", "needs a unit"),
             ("101years", "too long"),
             ("30x", "no such unit"),
+            ("5M", "months"),
             ("soon", "not a duration"),
             ("", "not a duration"),
             ("1,5s", "not a duration"),

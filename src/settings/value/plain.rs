@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{Reason, Value, item};
 
 impl Value for bool {
-    const ACCEPTS: &'static str = "`true`, `false` (or `1`, `0`, `yes`, `no`, `on`, `off`)";
+    const ACCEPTS: &'static str = "`true`, `false`";
 
     fn parse(text: &str) -> Result<Self, Reason> {
         match text.to_ascii_lowercase().as_str() {
