@@ -1,0 +1,216 @@
+//! `segue check`: everything that would go wrong at the start, and can be seen without starting anything. It leaves nothing
+//! behind: what it binds it closes, what it opens it does not read to the end.
+
+mod address;
+pub(crate) mod program;
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::{AccessFlags, faccessat};
+
+use super::settings::finish;
+use crate::settings::value::{Ready, TerminationLog};
+use crate::settings::{Reading, Settings, read};
+
+const BAD_SETTINGS: u8 = 78;
+
+/// Prints every fault and returns 78, or prints one line that begins with `ok` and returns 0.
+///
+/// Warnings are printed too, and count as faults if `strict`. `program` is the program's command line, if there is one.
+pub fn check(
+    vars: impl IntoIterator<Item = (OsString, OsString)>,
+    strict: bool,
+    program: Option<&[OsString]>,
+    out: &mut dyn Write,
+) -> u8 {
+    let vars: Vec<(OsString, OsString)> = vars.into_iter().collect();
+    let variable = |name: &str| {
+        vars.iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_os_str())
+    };
+    let path = variable("PATH");
+    let mut faults = Vec::new();
+    let mut summary = Vec::new();
+
+    let warnings = match read(vars.iter().cloned()) {
+        Ok(Reading {
+            settings,
+            warnings,
+            given,
+        }) => {
+            summary.push(format!("{} given", plural(given.len(), "setting")));
+            let inherited_sockets = variable("LISTEN_FDS").is_some_and(|value| !value.is_empty());
+            faults.extend(settings.cross_check(inherited_sockets).iter().map(ToString::to_string));
+            surroundings(&settings, path, &mut faults);
+            if !settings.listen.is_empty() {
+                summary.push(format!("{} free", plural(settings.listen.len(), "address")));
+            }
+            warnings
+        }
+        Err(bad) => {
+            faults.extend(bad.faults.iter().map(ToString::to_string));
+            bad.warnings
+        }
+    };
+    if let Some(word) = program.and_then(<[OsString]>::first) {
+        match program::find(word, path).and_then(|found| program::runnable(&found).map(|()| found)) {
+            Ok(found) => summary.push(format!("program {}", found.display())),
+            Err(error) => faults.push(format!("PROGRAM={word:?}: {error}")),
+        }
+    }
+
+    let mut text: String = faults.iter().map(|fault| format!("{fault}\n")).collect();
+    let label = if strict { "" } else { "warning: " };
+    text.extend(warnings.iter().map(|warning| format!("{label}{warning}\n")));
+    if !faults.is_empty() || (strict && !warnings.is_empty()) {
+        return finish(out, &text, BAD_SETTINGS);
+    }
+    text.push_str(&format!("ok: {}\n", summary.join(", ")));
+    finish(out, &text, 0)
+}
+
+/// What the settings name and the system must have.
+fn surroundings(settings: &Settings, path: Option<&OsStr>, faults: &mut Vec<String>) {
+    for listen in &settings.listen {
+        if let Err(reason) = address::bindable(&listen.address) {
+            faults.push(format!("SEGUE_LISTEN=\"{}\": {reason}", listen.address));
+        }
+    }
+    let ready = match &settings.ready {
+        Ready::Exec(command) => Some(command),
+        Ready::Auto | Ready::Started | Ready::Listening | Ready::Notify | Ready::Tcp(_) | Ready::Http(_) => None,
+    };
+    let commands = [
+        ("SEGUE_READY", ready),
+        ("SEGUE_PRE_START", settings.pre_start.as_ref()),
+        ("SEGUE_POST_STOP", settings.post_stop.as_ref()),
+    ];
+    for (name, command) in commands {
+        let Some(word) = command.and_then(|command| command.words.first()) else {
+            continue;
+        };
+        if let Err(error) = program::find(OsStr::new(word), path).and_then(|found| program::runnable(&found)) {
+            faults.push(format!("{name}={word:?}: {error}"));
+        }
+    }
+    for file in &settings.env_files {
+        if let Err(error) = readable(file) {
+            faults.push(format!("SEGUE_ENV_FILES={file:?}: {error}"));
+        }
+    }
+    if let TerminationLog::Path(file) = &settings.termination_log
+        && let Err(reason) = writable(file)
+    {
+        faults.push(format!("SEGUE_TERMINATION_LOG={file:?}: {reason}"));
+    }
+}
+
+fn readable(path: &Path) -> std::io::Result<()> {
+    if fs::metadata(path)?.is_dir() {
+        fs::read_dir(path).map(drop)
+    } else {
+        fs::File::open(path).map(drop)
+    }
+}
+
+/// Whether a file could be written there; it is not touched.
+fn writable(file: &Path) -> Result<(), String> {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = parent.map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+    if file.is_dir() {
+        return Err("a directory, give a file".to_owned());
+    }
+    if !directory.is_dir() {
+        return Err(format!("{} is not a directory", directory.display()));
+    }
+    let place = if file.exists() { file } else { &directory };
+    faccessat(AT_FDCWD, place, AccessFlags::W_OK, AtFlags::AT_EACCESS)
+        .map_err(|error| format!("{} cannot be written: {}", place.display(), error.desc()))
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    match (count, noun.strip_suffix('s')) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(_)) => format!("{count} {noun}es"),
+        (_, None) => format!("{count} {noun}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(vars: &[(&str, &str)], strict: bool, program: Option<&str>) -> (u8, String) {
+        let vars = vars.iter().map(|(name, value)| (name.into(), value.into()));
+        let program = program.map(|word| vec![OsString::from(word)]);
+        let mut out = Vec::new();
+        let code = check(vars, strict, program.as_deref(), &mut out);
+        (code, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn nothing_wrong_is_one_line() {
+        assert_eq!(run(&[], true, None), (0, "ok: 0 settings given\n".to_owned()));
+        let (code, text) = run(
+            &[("PATH", "/bin:/usr/bin"), ("SEGUE_LISTEN", "localhost:65123")],
+            true,
+            Some("sh"),
+        );
+        assert_eq!(
+            (code, text.as_str()),
+            (0, "ok: 1 setting given, 1 address free, program /bin/sh\n")
+        );
+    }
+
+    #[test]
+    fn everything_wrong_is_told_at_once() {
+        let (code, text) = run(
+            &[("SEGUE_STOP_TIMEOUT", "30"), ("SEGUE_XLOG", "x")],
+            false,
+            Some("/nonexistent"),
+        );
+        assert_eq!(code, 78);
+        assert!(text.starts_with("SEGUE_STOP_TIMEOUT=\"30\": "), "{text}");
+        assert!(text.contains("PROGRAM=\"/nonexistent\": not found\n"), "{text}");
+        assert!(text.contains("warning: SEGUE_XLOG"), "{text}");
+    }
+
+    #[test]
+    fn warnings_fail_only_when_strict() {
+        assert_eq!(run(&[("SEGUE_XLOG", "x")], false, None).0, 0);
+        assert_eq!(run(&[("SEGUE_XLOG", "x")], true, None).0, 78);
+    }
+
+    #[test]
+    fn passing_on_needs_sockets() {
+        assert_eq!(run(&[("SEGUE_HANDOVER", "listen-fds")], false, None).0, 78);
+        assert_eq!(
+            run(&[("SEGUE_HANDOVER", "listen-fds"), ("LISTEN_FDS", "1")], false, None).0,
+            0
+        );
+    }
+
+    #[test]
+    fn what_the_settings_name_must_be_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let there = directory.path().to_str().unwrap();
+        let (code, text) = run(
+            &[
+                ("SEGUE_ENV_FILES", &format!("{there},{there}/missing.env")),
+                ("SEGUE_TERMINATION_LOG", &format!("{there}/missing/log")),
+                ("SEGUE_PRE_START", "/nonexistent now"),
+                ("SEGUE_READY", "exec:/nonexistent"),
+            ],
+            false,
+            None,
+        );
+        assert_eq!((code, text.lines().count()), (78, 4), "{text}");
+        let (code, text) = run(&[("SEGUE_TERMINATION_LOG", &format!("{there}/log"))], false, None);
+        assert_eq!(code, 0, "{text}");
+    }
+}

@@ -1,0 +1,169 @@
+//! The one list of settings. Parsing, `segue settings`, `segue check`, README and docs/configuration.md are made from it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Fault;
+use super::row::{Availability, Row, settings, value};
+use super::value::{
+    Address, Admin, Choice, Command, Control, DrainMode, Handover, Listen, LogFilter, LogFormat, OnHup, Ready,
+    RestartMode, RestartPolicy, SignalMap, StopOn, StopSignal, SuccessCodes, TerminationLog, Value, WatchAction,
+    WatchBackend, WatchPath,
+};
+use Availability::{Later, NotYet, Now};
+
+settings! {
+    "Stop" {
+        stop_on "SEGUE_STOP_ON": StopOn = "TERM", Now,
+            "signals that ask for a graceful stop (nginx images: `TERM,QUIT`)";
+        stop_signal "SEGUE_STOP_SIGNAL": Choice<StopSignal> = "TERM", Now,
+            "what the program gets when it is to stop; unset, what `SEGUE_SIGNAL_MAP` makes of TERM";
+        stop_timeout "SEGUE_STOP_TIMEOUT": Duration = "30s", Now,
+            "from the request to SIGKILL, all phases together; `0` never kills";
+        drain "SEGUE_DRAIN": DrainMode = "auto", NotYet { kinds: &["connections"], instead: "signal" },
+            "`connections` waits for them before the stop signal, `signal` sends it at once and the program drains itself; \
+             `auto` is `signal` if the program catches the stop signal";
+        drain_delay "SEGUE_DRAIN_DELAY": Duration = "0s", Now,
+            "after a stop request: not ready, still accepting (load balancers need time to look away)";
+        drain_timeout "SEGUE_DRAIN_TIMEOUT": Option<Duration> = "" ("half of the stop timeout"), Later,
+            "longest wait for connections before the stop signal";
+        drain_idle "SEGUE_DRAIN_IDLE": Duration = "1s", Later,
+            "a connection with nothing queued and quiet this long counts as finished";
+    }
+    "Restart" {
+        on_hup "SEGUE_ON_HUP": Choice<OnHup> = "restart", Now,
+            "what HUP does: `restart`, or `forward` (the program reloads itself)";
+        restart_mode "SEGUE_RESTART_MODE": RestartMode = "overlap", Now,
+            "`overlap` starts the new generation first, `stop-first` stops the old one first and connections wait meanwhile";
+        handover "SEGUE_HANDOVER": Handover = "auto",
+            NotYet { kinds: &["transparent", "proxy"], instead: "listen-fds with SEGUE_LISTEN, or none" },
+            "what happens to listening sockets in a restart; `auto` is `proxy` if `SEGUE_PROXY` is set, else `listen-fds` \
+             if `SEGUE_LISTEN` is set, else `transparent` if the kernel allows it, else `none`";
+        listen "SEGUE_LISTEN": Vec<Listen> = "", Now,
+            "addresses to bind and pass on as fd 3 and up; a name goes to `LISTEN_FDNAMES`";
+        proxy "SEGUE_PROXY": Vec<Address> = "", Later,
+            "public addresses; the program gets `PORT`, a fresh loopback port per generation";
+    }
+    "Readiness" {
+        ready "SEGUE_READY": Ready = "auto",
+            NotYet { kinds: &["listening"], instead: "notify, tcp:ADDRESS or http:URL" },
+            "what shows that a generation may get traffic; `auto` is READY=1 or listening, whichever comes first";
+        ready_timeout "SEGUE_READY_TIMEOUT": Duration = "60s", Now,
+            "a replacing generation that is not ready by then is rolled back; the first has no limit";
+        probation "SEGUE_PROBATION": Duration = "1s", Now,
+            "a crash this soon after ready still rolls back";
+    }
+    "When the program ends by itself" {
+        restart "SEGUE_RESTART": RestartPolicy = "never", Now,
+            "`never` exits with its code, `on-failure` and `always` start it again";
+        restart_delay "SEGUE_RESTART_DELAY": Duration = "1s", Now,
+            "wait before the first such restart; doubles with each in a row";
+        restart_max_delay "SEGUE_RESTART_MAX_DELAY": Duration = "30s", Now,
+            "longest such wait";
+        restart_limit "SEGUE_RESTART_LIMIT": u32 = "5", Now,
+            "restarts in a row before giving up with the program's code";
+        stable_delay "SEGUE_STABLE_DELAY": Duration = "10s", Now,
+            "up-time that resets the count";
+    }
+    "Program" {
+        signal_map "SEGUE_SIGNAL_MAP": SignalMap = "", Now,
+            "signals that reach the program as another: `TERM:QUIT,HUP:` (an empty right side drops it)";
+        stop_group "SEGUE_STOP_GROUP": bool = "false", Now,
+            "send signals to the program's whole process group (SIGKILL always goes to the whole generation)";
+        success_codes "SEGUE_SUCCESS_CODES": SuccessCodes = "", Now,
+            "exit codes reported as 0; `stop` is death by the stop signal when a stop was asked for";
+        pre_start "SEGUE_PRE_START": Option<Command> = "", Now,
+            "command before each generation; its failure is no start, or a rollback";
+        post_stop "SEGUE_POST_STOP": Option<Command> = "", Now,
+            "command after the last generation";
+        env_files "SEGUE_ENV_FILES": Vec<PathBuf> = "", Now,
+            "dotenv files, or directories with one file per variable, read afresh for every generation";
+    }
+    "Watch" {
+        watch "SEGUE_WATCH": Vec<WatchPath> = "", Later,
+            "paths whose change restarts the program";
+        watch_ignore "SEGUE_WATCH_IGNORE": Vec<String> = "" ("built-in list and .gitignore"), Later,
+            "what is not watched";
+        watch_debounce "SEGUE_WATCH_DEBOUNCE": Duration = "300ms", Later,
+            "quiet time after a change before anything is done";
+        watch_max_delay "SEGUE_WATCH_MAX_DELAY": Duration = "5s", Later,
+            "longest wait for quiet";
+        watch_backend "SEGUE_WATCH_BACKEND": WatchBackend = "auto", Later,
+            "how changes are noticed; `auto` polls where inotify is blind";
+        watch_poll_interval "SEGUE_WATCH_POLL_INTERVAL": Duration = "1s", Later,
+            "time between looks where it polls";
+        watch_check_interval "SEGUE_WATCH_CHECK_INTERVAL": Duration = "60s", Later,
+            "time between full comparisons where inotify tells";
+        watch_action "SEGUE_WATCH_ACTION": WatchAction = "restart", Later,
+            "what a change does";
+        watch_jitter "SEGUE_WATCH_JITTER": Duration = "0s", Later,
+            "longest random wait before it, so that replicas do not restart at once";
+    }
+    "Operation" {
+        admin "SEGUE_ADMIN": Admin = "off", NotYet { kinds: &["an address"], instead: "off" },
+            "address of the read-only HTTP endpoint";
+        control "SEGUE_CONTROL": Control = "auto", NotYet { kinds: &["a path"], instead: "auto or off" },
+            "path of the control socket; `auto` is the first writable of `/run`, `/dev/shm`, `/tmp`";
+        pid_file "SEGUE_PID_FILE": Option<PathBuf> = "", Later,
+            "written, and locked, by `segue run` and `segue start`";
+        log "SEGUE_LOG": LogFilter = "info", Now,
+            "what is logged";
+        log_format "SEGUE_LOG_FORMAT": LogFormat = "auto", Now,
+            "`auto` is `text` on a terminal, else `json`";
+        termination_log "SEGUE_TERMINATION_LOG": TerminationLog = "auto", Now,
+            "where the last reason is written; `auto` is `/dev/termination-log` where that exists";
+        keep_env "SEGUE_KEEP_ENV": bool = "false", Now,
+            "pass `SEGUE_*` on to the program";
+    }
+}
+
+/// The row of a variable, by its full name.
+pub fn row(name: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_accepted() {
+        let mut faults = Vec::new();
+        Raw::default().read(&mut faults).unwrap();
+        assert_eq!(faults, []);
+    }
+
+    #[test]
+    fn every_default_is_available() {
+        let settings = Raw::default().read(&mut Vec::new()).unwrap();
+        for (row, kind) in TABLE.iter().zip(settings.kinds()) {
+            let always = matches!(row.availability, Later);
+            assert!(always || row.availability.refusal(kind).is_none(), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn a_field_is_called_like_its_variable() {
+        for (row, field) in TABLE.iter().zip(FIELDS) {
+            assert_eq!(row.name, format!("SEGUE_{}", field.to_ascii_uppercase()));
+        }
+    }
+
+    #[test]
+    fn no_setting_has_the_shape_of_a_service_link() {
+        for row in TABLE {
+            assert!(!super::super::gather::is_injected(row.name.as_bytes()), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn every_row_says_something() {
+        for row in TABLE {
+            assert!(
+                !row.meaning.is_empty() && !row.meaning.contains('|') && !row.accepts.is_empty(),
+                "{}",
+                row.name
+            );
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! How segue learns that a generation may get traffic.
+
+use super::choice::none_of;
+use super::{Address, Command, HttpProbe, Reason, Value};
+
+/// The words that need nothing after them, and the beginnings of the others.
+const WORDS: [&str; 7] = [
+    "auto",
+    "started",
+    "listening",
+    "notify",
+    "tcp:ADDRESS",
+    "http:URL",
+    "exec:COMMAND",
+];
+
+/// What shows that a generation is ready: `SEGUE_READY`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// Whatever can be seen first.
+    Auto,
+    /// That it was started.
+    Started,
+    /// That it listens.
+    Listening,
+    /// That it says so: `READY=1`, sd_notify(3).
+    Notify,
+    /// That a connection is accepted here.
+    Tcp(Address),
+    /// That a request is answered with success.
+    Http(HttpProbe),
+    /// That this command succeeds.
+    Exec(Command),
+}
+
+impl Value for Ready {
+    const ACCEPTS: &'static str = "`auto`, `started`, `listening`, `notify`, `tcp:ADDRESS`, `http:URL`, `exec:COMMAND`";
+
+    fn parse(text: &str) -> Result<Self, Reason> {
+        if text.to_ascii_lowercase().starts_with("https:") {
+            return HttpProbe::parse(text).map(Ready::Http);
+        }
+        match (text, text.split_once(':')) {
+            ("auto", _) => Ok(Ready::Auto),
+            ("started", _) => Ok(Ready::Started),
+            ("listening", _) => Ok(Ready::Listening),
+            ("notify", _) => Ok(Ready::Notify),
+            (_, Some(("tcp", address))) => {
+                Address::parse(address.strip_prefix("//").unwrap_or(address)).map(Ready::Tcp)
+            }
+            (_, Some(("http", url))) => HttpProbe::parse(url).map(Ready::Http),
+            (_, Some(("exec", command))) => Command::parse(command).map(Ready::Exec),
+            _ => Err(none_of(text, &WORDS)),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Ready::Auto => "auto",
+            Ready::Started => "started",
+            Ready::Listening => "listening",
+            Ready::Notify => "notify",
+            Ready::Tcp(_) => "tcp",
+            Ready::Http(_) => "http",
+            Ready::Exec(_) => "exec",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words() {
+        for word in ["auto", "started", "listening", "notify"] {
+            assert_eq!(Ready::parse(word).unwrap().kind(), word);
+        }
+    }
+
+    #[test]
+    fn probes() {
+        let tcp = Ready::Tcp(Address::AnyInterface(80));
+        assert_eq!(Ready::parse("tcp::80"), Ok(tcp.clone()));
+        assert_eq!(Ready::parse("tcp://:80"), Ok(tcp));
+        let http = Ready::parse("http://127.0.0.1:8080/ready").unwrap();
+        assert_eq!(http.kind(), "http");
+        for text in ["http:http://127.0.0.1:8080/ready", "http:127.0.0.1:8080/ready"] {
+            assert_eq!(Ready::parse(text), Ok(http.clone()), "{text}");
+        }
+        let Ok(Ready::Http(probe)) = Ready::parse("http::8080/ready") else {
+            panic!("no probe")
+        };
+        assert_eq!(probe.address, Address::AnyInterface(8080));
+        let Ok(Ready::Exec(command)) = Ready::parse("exec:sh -c 'a b'") else {
+            panic!("no command")
+        };
+        assert_eq!(command.words, ["sh", "-c", "a b"]);
+    }
+
+    #[test]
+    fn each_slip_is_told_what_would_be_right() {
+        for (text, why) in [
+            ("", "not one of"),
+            ("strated", "did you mean started?"),
+            ("tcp:80", "colon before it"),
+            ("https://127.0.0.1/", "https is not supported"),
+            ("http:https://127.0.0.1/", "https is not supported"),
+            ("exec:", "no command"),
+        ] {
+            let reason = Ready::parse(text).unwrap_err().to_string();
+            assert!(reason.contains(why), "{text}: {reason}");
+        }
+    }
+}
