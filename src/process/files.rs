@@ -13,7 +13,7 @@ pub(super) fn is_open(file: RawFd) -> bool {
 }
 
 /// Closes a file that was inherited and that nothing in segue owns.
-pub(super) fn close(file: RawFd) {
+pub(crate) fn close(file: RawFd) {
     // SAFETY: the caller found the number among the inherited ones; no OwnedFd of segue's has it.
     drop(unsafe { OwnedFd::from_raw_fd(file) });
 }

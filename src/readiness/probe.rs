@@ -1,0 +1,124 @@
+//! ASKS a generation whether it is ready, again and again until it says yes: a connection that is accepted, or a
+//! request that is answered with 2xx or 3xx. (A command that succeeds is run by `runtime`, which owns the processes.)
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use http_body_util::Empty;
+use hyper::{Request, StatusCode, body::Bytes, header::HOST};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
+
+/// Time between the end of one attempt and the begin of the next.
+pub const INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long one attempt may take.
+pub const ATTEMPT: Duration = Duration::from_secs(1);
+
+/// Where to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Any of these.
+    Tcp(Vec<SocketAddr>),
+    /// A path.
+    Unix(PathBuf),
+}
+
+/// What to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Where.
+    pub target: Target,
+    /// The request's Host and path; `None` = an accepted connection is answer enough.
+    pub http: Option<(String, String)>,
+}
+
+/// The addresses that reach a program which listens on every interface.
+#[must_use]
+pub fn loopbacks(port: u16) -> Vec<SocketAddr> {
+    vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
+}
+
+impl Question {
+    /// Asks once. `announce` learns the source port before a connection is made from it.
+    pub async fn ask<F>(&self, announce: impl Fn(u16) -> F) -> Result<(), String>
+    where
+        F: Future<Output = ()>,
+    {
+        match tokio::time::timeout(ATTEMPT, self.ask_patiently(announce)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(format!("no answer within {ATTEMPT:?}")),
+        }
+    }
+
+    async fn ask_patiently<F>(&self, announce: impl Fn(u16) -> F) -> Result<(), String>
+    where
+        F: Future<Output = ()>,
+    {
+        match &self.target {
+            Target::Unix(path) => match UnixStream::connect(path).await {
+                Ok(stream) => self.request(TokioIo::new(stream)).await,
+                Err(error) => Err(error.to_string()),
+            },
+            Target::Tcp(addresses) => {
+                let mut answer = Err("no address".to_owned());
+                for address in addresses {
+                    answer = match connect(*address, &announce).await {
+                        Ok(stream) => self.request(TokioIo::new(stream)).await,
+                        Err(error) => Err(format!("{address}: {error}")),
+                    };
+                    if answer.is_ok() {
+                        break;
+                    }
+                }
+                answer
+            }
+        }
+    }
+
+    async fn request<T>(&self, stream: T) -> Result<(), String>
+    where
+        T: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+    {
+        let Some((host, path)) = &self.http else { return Ok(()) };
+        let fault = |error: hyper::Error| error.to_string();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.map_err(fault)?;
+        let request = Request::get(path)
+            .header(HOST, host)
+            .header("user-agent", "segue-readiness");
+        let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
+        let answer = async { sender.send_request(request).await.map(|response| response.status()) };
+        tokio::pin!(connection);
+        let status = tokio::select! {
+            status = answer => status.map_err(fault)?,
+            ended = connection.as_mut() => return Err(ended.err().map_or("closed".into(), fault)),
+        };
+        judge(status)
+    }
+}
+
+fn judge(status: StatusCode) -> Result<(), String> {
+    if status.is_success() || status.is_redirection() {
+        Ok(())
+    } else {
+        Err(format!("it answered {status}"))
+    }
+}
+
+async fn connect<F>(address: SocketAddr, announce: &impl Fn(u16) -> F) -> io::Result<TcpStream>
+where
+    F: Future<Output = ()>,
+{
+    let (socket, any): (TcpSocket, SocketAddr) = if address.is_ipv4() {
+        (TcpSocket::new_v4()?, (Ipv4Addr::UNSPECIFIED, 0).into())
+    } else {
+        (TcpSocket::new_v6()?, (Ipv6Addr::UNSPECIFIED, 0).into())
+    };
+    socket.bind(any)?;
+    announce(socket.local_addr()?.port()).await;
+    socket.connect(address).await
+}
