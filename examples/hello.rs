@@ -6,20 +6,19 @@
 //! `hello [IP:PORT]` serves; `hello --probe http://IP:PORT/` exits 0 on a 2xx: a health check for images without a shell.
 //! For tests: `HELLO_START_DELAY`, `HELLO_WORK` (milliseconds before the start, per request), `HELLO_NAIVE=1` (no SIGTERM).
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{self, SocketAddr};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::{linux::net::SocketAddrExt, unix};
 use std::process::{self, ExitCode};
-use std::{convert::Infallible, env, error::Error, future, pin::pin, time::Duration};
+use std::{env, error::Error, future, pin::pin, time::Duration};
 
-use hyper::header::{CONNECTION, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper::{body::Incoming, header::CONNECTION, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+use tokio::{net::TcpListener, net::TcpStream, sync::watch};
 
 /// How long a connection that is quiet when the stop comes may still show a request that was already on its way.
 const LINGER: Duration = Duration::from_secs(1);
@@ -58,12 +57,13 @@ fn main() -> ExitCode {
 #[tokio::main(flavor = "current_thread")]
 async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
     let mut stop = pin!(stop_request()?);
-    let (phase, watched) = watch::channel(Phase::Serving);
+    let (turn, phase) = watch::channel(Phase::Serving);
     let generation = env::var("SEGUE_GENERATION").unwrap_or_else(|_| "0".to_owned());
+    let work = milliseconds("HELLO_WORK")?;
     let hello = Hello {
         generation,
-        work: milliseconds("HELLO_WORK")?,
-        phase: watched,
+        work,
+        phase,
     };
     if timeout(milliseconds("HELLO_START_DELAY")?, stop.as_mut()).await.is_ok() {
         return Ok(());
@@ -71,11 +71,8 @@ async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
     let mut listeners = passed_listeners()?;
     if listeners.is_empty() {
         let address: SocketAddr = address.parse().map_err(|_| format!("'{address}' is not IP:PORT"))?;
-        listeners.push(
-            TcpListener::bind(address)
-                .await
-                .map_err(|error| format!("cannot listen on {address}: {error}"))?,
-        );
+        let bound = TcpListener::bind(address).await;
+        listeners.push(bound.map_err(|error| format!("cannot listen on {address}: {error}"))?);
     }
     for listener in listeners {
         tokio::spawn(accept(listener, hello.clone()));
@@ -84,11 +81,11 @@ async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
     notify_ready()?;
 
     stop.await;
-    phase.send_replace(Phase::Draining);
+    turn.send_replace(Phase::Draining);
     // `closed` means that nobody watches any more: the accept queue is empty and every connection is gone.
-    if timeout(LINGER, phase.closed()).await.is_err() {
-        phase.send_replace(Phase::Closing);
-        phase.closed().await;
+    if timeout(LINGER, turn.closed()).await.is_err() {
+        turn.send_replace(Phase::Closing);
+        turn.closed().await;
     }
     Ok(())
 }
@@ -96,11 +93,7 @@ async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
 /// Resolves at the first SIGTERM; the handler is in place when this returns. A naive program leaves SIGTERM as it found it.
 fn stop_request() -> io::Result<impl Future<Output = ()>> {
     let naive = env::var("HELLO_NAIVE").is_ok_and(|value| value == "1");
-    let mut terminate = if naive {
-        None
-    } else {
-        Some(signal(SignalKind::terminate())?)
-    };
+    let mut terminate = (!naive).then(|| signal(SignalKind::terminate())).transpose()?;
     Ok(async move {
         match &mut terminate {
             Some(terminate) => drop(terminate.recv().await),
@@ -123,16 +116,11 @@ async fn accept(listener: TcpListener, hello: Hello) -> io::Result<()> {
     }
     // Ask the kernel itself: the runtime answers "nothing there" for what it has not been told of yet.
     let listener = listener.into_std()?;
-    loop {
-        match listener.accept() {
-            Ok((stream, _)) => {
-                stream.set_nonblocking(true)?;
-                tokio::spawn(hello.clone().converse(TcpStream::from_std(stream)?));
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
-            Err(_) => return Ok(()),
-        }
+    while let Ok((stream, _)) = listener.accept() {
+        stream.set_nonblocking(true)?;
+        tokio::spawn(hello.clone().converse(TcpStream::from_std(stream)?));
     }
+    Ok(())
 }
 
 impl Hello {
@@ -153,11 +141,9 @@ impl Hello {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<String>, Infallible> {
-        let asked = request
-            .uri()
-            .query()
-            .and_then(|query| query.strip_prefix("ms=")?.parse().ok());
+    async fn answer(&self, request: Request<Incoming>) -> hyper::http::Result<Response<String>> {
+        let query = request.uri().query().unwrap_or_default();
+        let asked = query.strip_prefix("ms=").and_then(|number| number.parse().ok());
         let greeting = format!("hello from generation {} (pid {})\n", self.generation, process::id());
         let (status, pause, body) = match (request.method(), request.uri().path()) {
             (&Method::GET, "/") => (StatusCode::OK, 0, greeting),
@@ -167,35 +153,28 @@ impl Hello {
             _ => (StatusCode::NOT_FOUND, 0, "not found\n".to_owned()),
         };
         sleep(self.work + Duration::from_millis(pause)).await;
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
+        let mut response = Response::builder().status(status);
         // Asked last, so that a request which was under way when the stop came is told too.
         if *self.phase.borrow() >= Phase::Draining {
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
+            response = response.header(CONNECTION, "close");
         }
-        Ok(response)
+        response.body(body)
     }
 }
 
 /// The sockets that were opened for this very process, as systemd passes them.
+#[expect(unsafe_code, reason = "the protocol passes descriptors as numbers")]
 fn passed_listeners() -> io::Result<Vec<TcpListener>> {
     let number = |name: &str| env::var(name).ok()?.parse::<u32>().ok();
-    let meant_for_us = number("LISTEN_PID") == Some(process::id());
-    let count = number("LISTEN_FDS").filter(|_| meant_for_us).unwrap_or(0);
-    (3..).zip(0..count).map(|(fd, _)| passed_listener(fd)).collect()
-}
-
-#[expect(
-    unsafe_code,
-    reason = "a file descriptor that arrives by number has no safe constructor"
-)]
-fn passed_listener(fd: i32) -> io::Result<TcpListener> {
-    // SAFETY: LISTEN_PID names this process, so the descriptors from 3 on were opened for it, and each is taken once.
-    let listener = net::TcpListener::from(unsafe { OwnedFd::from_raw_fd(fd) });
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
+    let ours = number("LISTEN_PID") == Some(process::id());
+    let count = number("LISTEN_FDS").filter(|_| ours).unwrap_or(0);
+    let take = |(fd, _)| {
+        // SAFETY: LISTEN_PID names this process, so descriptors from 3 on were opened for it; each is taken once.
+        let listener = net::TcpListener::from(unsafe { OwnedFd::from_raw_fd(fd) });
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    };
+    (3..).zip(0..count).map(take).collect()
 }
 
 /// Tells whoever started us that new connections are served; `@name` is an abstract socket.
@@ -207,35 +186,29 @@ fn notify_ready() -> io::Result<()> {
         Some(name) => unix::net::SocketAddr::from_abstract_name(name)?,
         None => unix::net::SocketAddr::from_pathname(&path)?,
     };
-    unix::net::UnixDatagram::unbound()?
-        .send_to_addr(b"READY=1", &address)
-        .map(drop)
+    let socket = unix::net::UnixDatagram::unbound()?;
+    socket.send_to_addr(b"READY=1", &address).map(drop)
 }
 
 fn milliseconds(name: &str) -> Result<Duration, String> {
     let value = env::var(name).unwrap_or_else(|_| "0".to_owned());
-    value
-        .parse()
-        .map(Duration::from_millis)
-        .map_err(|_| format!("{name}: '{value}' is not a number of milliseconds"))
+    let number = value.parse().map(Duration::from_millis);
+    number.map_err(|_| format!("{name}: '{value}' is not a number of milliseconds"))
 }
 
 fn probe(url: &str) -> Result<(), Box<dyn Error>> {
     let address = url
         .strip_prefix("http://")
-        .ok_or_else(|| format!("'{url}' is not http://IP:PORT/PATH"))?;
+        .ok_or("the URL must be http://IP:PORT/PATH")?;
     let (host, path) = address.split_once('/').unwrap_or((address, ""));
     let mut stream = net::TcpStream::connect_timeout(&host.parse()?, PROBE_TIMEOUT)?;
     stream.set_read_timeout(Some(PROBE_TIMEOUT))?;
-    write!(
-        stream,
-        "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut status = [0; "HTTP/1.1 2".len()];
-    stream.read_exact(&mut status)?;
-    if &status == b"HTTP/1.1 2" {
-        Ok(())
-    } else {
-        Err(format!("{url} did not answer 2xx").into())
-    }
+    write!(stream, "GET /{path} HTTP/1.0\r\nHost: {host}\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let status = answer.lines().next().unwrap_or_default();
+    let healthy = status.starts_with("HTTP/1.0 2");
+    healthy
+        .then_some(())
+        .ok_or_else(|| format!("{url} answered '{status}'").into())
 }
