@@ -48,10 +48,12 @@ bench: setup build
 docs:
 	UPDATE_DOCS=1 cargo test --locked --lib --test promises
 
+image: LABELS = --build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1) \
+  --build-arg REVISION=$(shell git rev-parse HEAD 2> /dev/null || echo unknown)
 image:
 	scripts/stand-in-image
-	docker build --tag segue .
-	docker build --tag segue-example --target example .
+	docker build $(LABELS) --tag segue --target segue .
+	docker build $(LABELS) --tag segue-example --target example .
 
 clean:
 	cargo clean
