@@ -1,0 +1,59 @@
+# Two commands are enough: `make demo` and `make test`. Both set up what they need first (Debian or Ubuntu, root or sudo).
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo build test check bench docs image clean
+
+# Static, without a musl toolchain. The target is spelled out so that the flag spares proc-macros and build scripts, and
+# every command below uses the same flags, so that none of them throws away what another has built.
+export CARGO_BUILD_TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
+export RUSTFLAGS := -C target-feature=+crt-static
+
+# A run that proves things for others must not skip what it cannot reach.
+ifeq ($(CI),true)
+export SEGUE_TEST_REQUIRE_DOCKER := 1
+SETUP_FLAGS := --docker
+endif
+
+help:
+	@echo 'make demo    restart the example under load, in a container, and print what happened'
+	@echo 'make test    every check and every test'
+	@echo 'make build   the static binary: target/$(CARGO_BUILD_TARGET)/release/segue'
+	@echo 'make bench   start time, memory and wake-ups beside tini, dumb-init and catatonit'
+	@echo 'make docs    write anew the pages that tests print'
+	@echo 'make image   the container images segue and segue-example'
+	@echo 'make clean   remove what was built'
+
+setup:
+	@scripts/setup $(SETUP_FLAGS)
+
+demo: setup build
+	scripts/demo
+
+build:
+	cargo build --locked --release --bin segue
+
+test: setup check
+	cargo nextest run --locked --all-targets
+	RUSTDOCFLAGS="-C target-feature=+crt-static" cargo test --locked --doc
+
+check:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --no-default-features --lib -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+bench: setup build
+	scripts/bench
+
+docs:
+	UPDATE_DOCS=1 cargo test --locked --lib --test promises
+
+image: LABELS = --build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1) \
+  --build-arg REVISION=$(shell git rev-parse HEAD 2> /dev/null || echo unknown)
+image:
+	scripts/stand-in-image
+	docker build $(LABELS) --tag segue --target segue .
+	docker build $(LABELS) --tag segue-example --target example .
+
+clean:
+	cargo clean
