@@ -2,7 +2,6 @@
 //! behind: what it binds it closes, what it opens it does not read to the end.
 
 mod address;
-pub(crate) mod program;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -13,6 +12,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::{AccessFlags, faccessat};
 
 use super::settings::finish;
+use crate::process::lookup;
 use crate::settings::value::{Ready, TerminationLog};
 use crate::settings::{Reading, Settings, read};
 
@@ -58,7 +58,7 @@ pub fn check(
         }
     };
     if let Some(word) = program.and_then(<[OsString]>::first) {
-        match program::find(word, path).and_then(|found| program::runnable(&found).map(|()| found)) {
+        match lookup::find(word, path).and_then(|found| lookup::runnable(&found).map(|()| found)) {
             Ok(found) => summary.push(format!("program {}", found.display())),
             Err(error) => faults.push(format!("PROGRAM={word:?}: {error}")),
         }
@@ -94,7 +94,7 @@ fn surroundings(settings: &Settings, path: Option<&OsStr>, faults: &mut Vec<Stri
         let Some(word) = command.and_then(|command| command.words.first()) else {
             continue;
         };
-        if let Err(error) = program::find(OsStr::new(word), path).and_then(|found| program::runnable(&found)) {
+        if let Err(error) = lookup::find(OsStr::new(word), path).and_then(|found| lookup::runnable(&found)) {
             faults.push(format!("{name}={word:?}: {error}"));
         }
     }

@@ -73,6 +73,12 @@ impl Sockets {
         Ok(())
     }
 
+    /// How many a generation gets.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Is there any?
     #[must_use]
     pub fn is_empty(&self) -> bool {

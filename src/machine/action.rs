@@ -48,6 +48,8 @@ pub enum Action {
         generation: u64,
         /// Its number.
         signal: i32,
+        /// The value that goes along.
+        value: Option<usize>,
     },
     /// The generation is over: let go of what was held for it.
     Release {

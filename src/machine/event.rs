@@ -53,6 +53,8 @@ pub enum Event {
     SignalReceived {
         /// Its number, after `SEGUE_SIGNAL_MAP`.
         signal: i32,
+        /// The value that came along (sigqueue(3)), if one did.
+        value: Option<usize>,
     },
     /// Somebody wants a new generation.
     RestartRequested {

@@ -56,7 +56,7 @@ pub fn step(limits: &Limits, state: State, event: Event, now: Instant) -> (State
         Event::Exited { generation, ending } => turn.on_exited(generation, ending),
         Event::Emptied { generation } => turn.on_emptied(generation),
         Event::QueueEmptied { generation } => turn.on_queue_emptied(generation),
-        Event::SignalReceived { signal } => turn.on_signal(signal),
+        Event::SignalReceived { signal, value } => turn.on_signal(signal, value),
         Event::RestartRequested { reason } => turn.on_restart_requested(reason),
         Event::StopRequested => turn.on_stop_requested(),
         Event::PostStopEnded => turn.on_post_stop_ended(),
@@ -83,14 +83,18 @@ impl Turn<'_> {
         later(self.now, wait)
     }
 
-    fn on_signal(&mut self, signal: i32) {
+    fn on_signal(&mut self, signal: i32, value: Option<usize>) {
         let Some(current) = self.state.current.and_then(|number| self.state.generation(number)) else {
             return;
         };
         let generation = current.number;
         match current.role {
-            Role::Preparing => self.state.early_signals.push(signal),
-            role if role.is_running() && current.has_program => self.act(Action::Signal { generation, signal }),
+            Role::Preparing => self.state.early_signals.push((signal, value)),
+            role if role.is_running() && current.has_program => self.act(Action::Signal {
+                generation,
+                signal,
+                value,
+            }),
             Role::Starting
             | Role::Serving
             | Role::Standby

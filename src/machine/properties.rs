@@ -177,7 +177,7 @@ impl World {
                 .map(|generation| Event::QueueEmptied { generation }),
             Chance::Hup => Some(Event::RestartRequested { reason: Reason::Hup }),
             Chance::Stop => Some(Event::StopRequested),
-            Chance::Signal(signal) => Some(Event::SignalReceived { signal }),
+            Chance::Signal(signal) => Some(Event::SignalReceived { signal, value: None }),
             Chance::PostStopEnds => self.post_stop.then_some(Event::PostStopEnded),
             Chance::Wait(milliseconds) => return self.wait(Duration::from_millis(milliseconds)),
             Chance::Nonsense(generation) if !self.living.contains_key(&generation) => {

@@ -353,7 +353,13 @@ fn scenarios() -> Vec<Scenario> {
             limits: |l| l.pre_start = true,
             happenings: vec![
                 (0.0, Event::Booted),
-                (0.5, Event::SignalReceived { signal: 10 }),
+                (
+                    0.5,
+                    Event::SignalReceived {
+                        signal: 10,
+                        value: None,
+                    },
+                ),
                 (
                     1.0,
                     Event::Prepared {
@@ -434,6 +440,10 @@ fn scenarios() -> Vec<Scenario> {
     ]
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a table for people: most print themselves"
+)]
 fn say(action: &Action) -> String {
     match action {
         Action::Report(report) => {
@@ -450,11 +460,16 @@ fn say(action: &Action) -> String {
                 .replace(" { generation: ", " ")
                 .replace(" { code: ", " ")
                 .replace(", signal: ", ", signal ")
+                .replace(", value: None", "")
                 .replace(" }", "")
         }
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a table for people: most print themselves"
+)]
 fn tell(event: &Event) -> String {
     let what = event.headline();
     let whose = event

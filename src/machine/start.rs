@@ -38,8 +38,12 @@ impl Turn<'_> {
     fn start(&mut self, generation: u64) {
         self.act(Action::Start { generation });
         // A signal that came before there was anybody to get it waits for the program as it would in the kernel.
-        for signal in std::mem::take(&mut self.state.early_signals) {
-            self.act(Action::Signal { generation, signal });
+        for (signal, value) in std::mem::take(&mut self.state.early_signals) {
+            self.act(Action::Signal {
+                generation,
+                signal,
+                value,
+            });
         }
     }
 

@@ -27,7 +27,7 @@ pub struct State {
     /// Has any program been executed yet?
     pub(super) ever_started: bool,
     /// Signals that came before the program could get them.
-    pub(super) early_signals: Vec<i32>,
+    pub(super) early_signals: Vec<(i32, Option<usize>)>,
     pub(super) stop_asked: bool,
 }
 
@@ -151,6 +151,18 @@ impl State {
     #[must_use]
     pub fn current(&self) -> Option<u64> {
         self.current
+    }
+
+    /// The highest number that a generation has had.
+    #[must_use]
+    pub fn last_generation(&self) -> u64 {
+        self.last_number
+    }
+
+    /// Is a restart under way?
+    #[must_use]
+    pub fn is_restarting(&self) -> bool {
+        self.restart.is_some()
     }
 
     /// Does a ready generation serve, with no stop under way?

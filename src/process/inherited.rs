@@ -54,6 +54,11 @@ impl Inherited {
         }
     }
 
+    /// Gives the signals back, for commands that run no program.
+    pub fn restore(&self) {
+        sigset::set_mask(self.mask);
+    }
+
     /// Leaves the caller's directory, so that segue pins no mount, and closes its own copies of the foreign files, so
     /// that nobody waits for an end of file that segue holds up. To be called once generation 1 has them.
     pub fn let_go(&mut self, keep: &[RawFd]) {

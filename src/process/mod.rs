@@ -2,6 +2,8 @@
 
 pub(crate) mod files;
 pub mod inherited;
+pub mod listening;
+pub(crate) mod lookup;
 pub mod program;
 pub mod reaper;
 pub mod send;

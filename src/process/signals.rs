@@ -120,9 +120,8 @@ impl Signals {
 
     fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<Received> {
         loop {
-            let mut guard = match ready!(self.rest.poll_read_ready(context)) {
-                Ok(guard) => guard,
-                Err(_) => return Poll::Pending,
+            let Ok(mut guard) = ready!(self.rest.poll_read_ready(context)) else {
+                return Poll::Pending;
             };
             let mut info = mem::MaybeUninit::<libc::signalfd_siginfo>::zeroed();
             let size = size_of::<libc::signalfd_siginfo>();
@@ -140,10 +139,10 @@ impl Signals {
 
 fn from_siginfo(info: &libc::siginfo_t) -> Received {
     let from_kernel = info.si_code > 0;
-    // SAFETY: for a code of 0 or below the sender's fields of the union are the ones that are filled.
     let (sender, user) = if from_kernel {
         (0, 0)
     } else {
+        // SAFETY: for a code of 0 or below the sender's fields of the union are the ones that are filled.
         unsafe { (info.si_pid(), info.si_uid()) }
     };
     // SAFETY: sigqueue fills the value.

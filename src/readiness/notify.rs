@@ -92,6 +92,10 @@ impl NotifySocket {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kernel may pass on what was not asked for"
+)]
 fn receive(socket: i32) -> io::Result<Option<Notice>> {
     let mut bytes = [0_u8; LONGEST];
     let mut parts = [IoSliceMut::new(&mut bytes)];

@@ -1,1 +1,369 @@
-//! stub
+//! TIES everything together: one thread, one loop; something happens → the machine decides → it is done → it is told.
+//!
+//! After the first start nothing leaves the loop as an error: every fault becomes an event. Nothing here decides.
+
+mod boot;
+mod children;
+mod environment;
+mod generation;
+mod launch;
+mod leftovers;
+mod perform;
+mod probing;
+mod story;
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    ffi::OsString,
+    io::Write,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use nix::unistd::Pid;
+use tokio::sync::mpsc;
+
+use self::{
+    boot::{Booted, SYSTEM_REFUSED},
+    children::Task,
+    generation::Generation,
+    launch::Launching,
+    probing::Message,
+    story::Turn,
+};
+use crate::{
+    handover::sockets::Sockets,
+    machine::{self, Event, Limits, Reason, State},
+    process::{
+        inherited::Inherited,
+        signals::{self, Received, Signals},
+        sigset::SignalSet,
+    },
+    settings::{
+        Settings,
+        value::{OnHup, Signal, TerminationLog},
+    },
+    telemetry::{log, stderr::Stderr, termination},
+};
+
+/// How often the accept queues of a generation are looked at while they empty.
+const QUEUE_INTERVAL: Duration = Duration::from_millis(20);
+/// Dead children reaped in one go, so that a storm of them does not keep a stop waiting.
+const REAP_BATCH: usize = 1_000;
+/// A fault of segue's own that comes again and again must not become a busy loop.
+const AFTER_PANIC: Duration = Duration::from_millis(100);
+
+/// Segue while it runs a program.
+struct Supervisor {
+    settings: Settings,
+    limits: Limits,
+    inherited: Inherited,
+    program: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    given_sockets: bool,
+    sockets: Sockets,
+    state: State,
+    generations: BTreeMap<u64, Generation>,
+    /// Who every child of ours is.
+    tasks: HashMap<Pid, Task>,
+    launches: Vec<Launching>,
+    /// Signals whose disposition segue has changed.
+    changed: SignalSet,
+    /// Did the last look for dead children find that there are no children?
+    childless: bool,
+    more_children: bool,
+    orphans_reaped: u64,
+    events: VecDeque<Event>,
+    sender: mpsc::UnboundedSender<Message>,
+    told_no_handover: bool,
+    /// Why segue ends, for the termination log.
+    last_reason: String,
+    exit: Option<u8>,
+}
+
+/// What the loop wakes up for.
+enum Happening {
+    Signal(Received),
+    /// The events are in the queue already.
+    Events,
+    Message(Message),
+    MoreChildren,
+    QueueLook,
+    Deadline,
+}
+
+/// Runs the program until its end; segue's exit code. `adjust` has the last word on the settings.
+#[must_use]
+pub fn run(inherited: Inherited, program: Vec<OsString>, adjust: impl FnOnce(&mut Settings)) -> u8 {
+    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let booted = match boot::boot(&environment, adjust) {
+        Ok(booted) => booted,
+        Err(refusal) => {
+            refuse(&refusal.lines);
+            return refusal.code;
+        }
+    };
+    match tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+    {
+        Ok(runtime) => runtime.block_on(supervise(inherited, program, environment, booted)),
+        Err(error) => {
+            refuse(&[format!("cannot set up an event loop: {error}")]);
+            SYSTEM_REFUSED
+        }
+    }
+}
+
+/// Tells why nothing was started, to a person as well as to Kubernetes.
+fn refuse(lines: &[String]) {
+    let text: String = lines.iter().map(|line| format!("segue: {line}\n")).collect();
+    let written = Stderr.write_all(text.as_bytes());
+    debug_assert!(written.is_ok(), "stderr takes or drops every line");
+    termination::write(Path::new(termination::DEFAULT), false, &text);
+}
+
+async fn supervise(
+    inherited: Inherited,
+    program: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    booted: Booted,
+) -> u8 {
+    let Booted {
+        settings,
+        limits,
+        sockets,
+        given_sockets,
+        warnings,
+        is_init,
+    } = booted;
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let mut supervisor = Supervisor {
+        settings,
+        limits,
+        inherited,
+        program,
+        environment,
+        given_sockets,
+        sockets,
+        state: State::new(),
+        generations: BTreeMap::new(),
+        tasks: HashMap::new(),
+        launches: Vec::new(),
+        changed: SignalSet::of([libc::SIGCHLD]),
+        childless: false,
+        more_children: false,
+        orphans_reaped: 0,
+        events: VecDeque::new(),
+        sender,
+        told_no_handover: false,
+        last_reason: String::new(),
+        exit: None,
+    };
+    // Whatever can wait until the program has been started does: the program starts as soon as it would without us.
+    let first = supervisor.turn(Event::Booted);
+    log::set_up(
+        boot::form(&supervisor.settings),
+        supervisor.settings.log.targets.clone(),
+    );
+    for warning in warnings {
+        tracing::warn!(warning, "a setting is probably not what was meant");
+    }
+    if !is_init {
+        tracing::info!(pid = std::process::id(), "not PID 1: gathering orphans as a subreaper");
+    }
+    supervisor.tell(&first);
+    supervisor.inherited.let_go(&[]);
+    supervisor.changed = SignalSet::of(signals::handled().iter().chain([libc::SIGCHLD]));
+    match Signals::install() {
+        Ok(signals) => supervisor.run(signals, receiver).await,
+        Err(error) => {
+            tracing::error!(%error, "cannot listen to signals");
+            SYSTEM_REFUSED
+        }
+    }
+}
+
+impl Supervisor {
+    async fn run(&mut self, mut signals: Signals, mut messages: mpsc::UnboundedReceiver<Message>) -> u8 {
+        let mut not_before = None;
+        loop {
+            while let Some(event) = self.events.pop_front() {
+                self.guarded(&mut not_before, |it| {
+                    let turn = it.turn(event);
+                    it.tell(&turn);
+                });
+            }
+            if let Some(code) = self.exit {
+                self.leave_reason();
+                return code;
+            }
+            let happening = self.next(&mut signals, &mut messages, not_before.take()).await;
+            self.guarded(&mut not_before, |it| it.translate(happening));
+        }
+    }
+
+    /// A panic must not end PID 1: it is logged (by the hook), what was under way is lost, and life goes on.
+    fn guarded(&mut self, not_before: &mut Option<Instant>, work: impl FnOnce(&mut Supervisor)) {
+        if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
+            *not_before = Some(Instant::now() + AFTER_PANIC);
+        }
+    }
+
+    async fn next(
+        &mut self,
+        signals: &mut Signals,
+        messages: &mut mpsc::UnboundedReceiver<Message>,
+        not_before: Option<Instant>,
+    ) -> Happening {
+        let mut deadline = self.state.deadline();
+        if let (Some(at), Some(floor)) = (deadline.as_mut(), not_before) {
+            *at = (*at).max(floor);
+        }
+        let deadline = deadline.map(tokio::time::Instant::from_std);
+        let wait = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        let look_at_queues = self.generations.values().any(|generation| generation.awaits_queue);
+        let more_children = self.more_children;
+        tokio::select! {
+            biased;
+            signal = std::future::poll_fn(|context| signals.poll_next(context)) => Happening::Signal(signal),
+            () = std::future::poll_fn(|context| self.poll_generations(context)) => Happening::Events,
+            Some(message) = messages.recv() => Happening::Message(message),
+            () = std::future::ready(()), if more_children => Happening::MoreChildren,
+            () = tokio::time::sleep(QUEUE_INTERVAL), if look_at_queues => Happening::QueueLook,
+            () = wait => Happening::Deadline,
+        }
+    }
+
+    /// What happened, as the machine's events.
+    fn translate(&mut self, happening: Happening) {
+        match happening {
+            Happening::Signal(received) => self.on_signal(received),
+            Happening::Events => {}
+            Happening::Message(message) => self.on_message(message),
+            Happening::MoreChildren => self.reap(),
+            Happening::QueueLook => self.look_at_queues(),
+            Happening::Deadline => self.events.push_back(Event::TimePassed),
+        }
+    }
+
+    fn on_signal(&mut self, received: Received) {
+        let Received {
+            signal: number,
+            sender,
+            user,
+            from_kernel,
+            value,
+        } = received;
+        if number == libc::SIGCHLD {
+            return self.reap();
+        }
+        let signal = Signal::new(number);
+        let named = signal.map_or_else(|| number.to_string(), |signal| signal.to_string());
+        tracing::debug!(signal = named, sender, user, "heard a signal");
+        let restarts = self.settings.on_hup() == OnHup::Restart;
+        match signal {
+            Some(signal) if self.settings.stop_on.contains(signal) => {
+                tracing::info!(signal = named, sender, user, "asked to stop");
+                self.last_reason = format!("stopped by {named}");
+                self.events.push_back(Event::StopRequested);
+            }
+            // One from the kernel says that the terminal is gone, which is no wish for a restart.
+            Some(Signal::HUP) if restarts && !from_kernel => {
+                self.choose_mode();
+                self.events.push_back(Event::RestartRequested { reason: Reason::Hup });
+            }
+            Some(signal) => {
+                if let Some(mapped) = self.settings.signal_map.apply(signal) {
+                    self.events.push_back(Event::SignalReceived {
+                        signal: mapped.number(),
+                        value,
+                    });
+                }
+            }
+            None => self.events.push_back(Event::SignalReceived { signal: number, value }),
+        }
+    }
+
+    /// One turn of the machine, with everything that it asks for.
+    fn turn(&mut self, event: Event) -> Turn {
+        let before = self.state.phase();
+        // A clone, so that a panic leaves the state as it was.
+        let (state, actions) = machine::step(&self.limits, self.state.clone(), event.clone(), Instant::now());
+        self.state = state;
+        for action in &actions {
+            self.perform(action);
+        }
+        Turn {
+            event,
+            actions,
+            before,
+            after: self.state.phase(),
+        }
+    }
+
+    fn look_at_queues(&mut self) {
+        let now = Instant::now();
+        for (number, generation) in &mut self.generations {
+            if generation.awaits_queue && self.sockets.is_drained(*number, now) {
+                generation.awaits_queue = false;
+                self.events.push_back(Event::QueueEmptied { generation: *number });
+            }
+        }
+    }
+
+    fn poll_generations(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let (launched, notified) = (self.poll_launches(context), self.poll_notices(context));
+        if launched.is_ready() || notified.is_ready() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn poll_notices(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let own = nix::unistd::geteuid().as_raw();
+        let mut heard = false;
+        for (number, generation) in &mut self.generations {
+            let Some(notify) = &generation.notify else { continue };
+            let user = generation
+                .main
+                .as_ref()
+                .map_or(own, |main| children::user_of(main.pid).unwrap_or(own));
+            while let Poll::Ready(notice) = notify.poll_next(context, &[own, user]) {
+                tracing::debug!(
+                    generation = number,
+                    pid = notice.pid,
+                    text = notice.text,
+                    "heard a notification"
+                );
+                if notice.is_ready() {
+                    heard = true;
+                    self.events.push_back(Event::BecameReady { generation: *number });
+                }
+            }
+        }
+        if heard { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn leave_reason(&self) {
+        let (path, created) = match &self.settings.termination_log {
+            TerminationLog::Off => return,
+            TerminationLog::Auto => (Path::new(termination::DEFAULT), false),
+            TerminationLog::Path(path) => (path.as_path(), true),
+        };
+        let path = self
+            .inherited
+            .directory()
+            .map_or_else(|| path.to_owned(), |directory| directory.join(path));
+        termination::write(&path, created, &self.last_reason);
+    }
+}

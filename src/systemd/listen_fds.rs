@@ -63,10 +63,8 @@ pub fn take() -> Result<Vec<Passed>, Error> {
                 return Err(Error::Closed(number));
             }
             // SAFETY: it is open, the protocol gives it to this process, and `TAKEN` sees to it that this is once.
-            Ok(Passed {
-                socket: unsafe { OwnedFd::from_raw_fd(number) },
-                name,
-            })
+            let socket = unsafe { OwnedFd::from_raw_fd(number) };
+            Ok(Passed { socket, name })
         })
         .collect()
 }

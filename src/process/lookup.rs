@@ -14,7 +14,7 @@ use nix::unistd::{AccessFlags, faccessat};
 const HEAD: u64 = 256;
 
 /// Where programs are sought when PATH is unset, as in musl.
-const DEFAULT_PATH: &str = "/usr/local/bin:/bin:/usr/bin";
+pub(super) const DEFAULT_PATH: &str = "/usr/local/bin:/bin:/usr/bin";
 
 /// Why a program cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

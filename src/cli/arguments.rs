@@ -1,0 +1,261 @@
+//! PARSES the command line. The words that run a program are told apart by hand, because that is what happens a
+//! million times and must cost nothing; everything else goes through clap.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+};
+
+use clap::{Arg, ArgAction, Command, value_parser};
+
+use super::{USAGE, tini};
+
+/// Commands that later versions have. Their names are taken already, so that an image built today keeps its meaning.
+const LATER: [&str; 11] = [
+    "start",
+    "restart",
+    "reload",
+    "stop",
+    "drain",
+    "signal",
+    "status",
+    "health",
+    "verify",
+    "completions",
+    "man",
+];
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Invocation {
+    /// Run a program.
+    Run {
+        program: Vec<OsString>,
+        options: tini::Options,
+    },
+    /// Look at everything that could be wrong.
+    Check {
+        strict: bool,
+        program: Option<Vec<OsString>>,
+    },
+    /// Show the settings.
+    Settings { names: Vec<String>, json: bool },
+}
+
+/// A command line that is answered by a text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) text: String,
+    pub(super) code: u8,
+}
+
+impl Answer {
+    pub(super) fn usage(text: impl Into<String>) -> Answer {
+        Answer {
+            text: format!("segue: {}\n", text.into()),
+            code: USAGE,
+        }
+    }
+}
+
+/// Parses the arguments, the zeroth included.
+pub(super) fn parse(arguments: Vec<OsString>) -> Result<Invocation, Answer> {
+    let mut words = arguments.into_iter();
+    let own_name = words.next().unwrap_or_default();
+    let words: Vec<OsString> = words.collect();
+    if let Some(name) = tini::NAMES
+        .iter()
+        .find(|name| Path::new(&own_name).file_name() == Some(OsStr::new(name)))
+    {
+        let (program, options) = tini::parse(name, words)?;
+        return Ok(Invocation::Run { program, options });
+    }
+    let Some(first) = words.first() else {
+        return Err(no_program());
+    };
+    match first.to_str() {
+        Some("--") => run(&words, 1),
+        Some("run") => match words.get(1).and_then(|word| word.to_str()) {
+            Some("--") => run(&words, 2),
+            Some(option) if option.starts_with('-') => by_clap(words),
+            Some(_) => run(&words, 1),
+            None => run(&words, 1),
+        },
+        Some("check" | "settings" | "help") => by_clap(words),
+        Some(later) if LATER.contains(&later) => Err(Answer::usage(format!(
+            "{later:?} is not available yet in segue {}; to run a program of that name: segue -- {later}",
+            env!("CARGO_PKG_VERSION")
+        ))),
+        Some(option) if option.starts_with('-') => by_clap(words),
+        Some(_) | None => run(&words, 0),
+    }
+}
+
+fn run(words: &[OsString], skip: usize) -> Result<Invocation, Answer> {
+    let program: Vec<OsString> = words.iter().skip(skip).cloned().collect();
+    if program.is_empty() {
+        return Err(no_program());
+    }
+    Ok(Invocation::Run {
+        program,
+        options: tini::Options::default(),
+    })
+}
+
+fn no_program() -> Answer {
+    Answer::usage("no program to run; say which: segue -- PROGRAM [ARG…], or see segue --help")
+}
+
+fn by_clap(words: Vec<OsString>) -> Result<Invocation, Answer> {
+    let matches = command()
+        .no_binary_name(true)
+        .try_get_matches_from(words)
+        .map_err(|error| Answer {
+            text: error.render().to_string(),
+            code: if error.use_stderr() { USAGE } else { 0 },
+        })?;
+    let program = |matches: &clap::ArgMatches| -> Option<Vec<OsString>> {
+        Some(matches.get_many::<OsString>("program")?.cloned().collect())
+    };
+    match matches.subcommand() {
+        Some(("check", matches)) => Ok(Invocation::Check {
+            strict: matches.get_flag("strict"),
+            program: program(matches),
+        }),
+        Some(("settings", matches)) => Ok(Invocation::Settings {
+            names: matches
+                .get_many::<String>("name")
+                .map(|names| names.cloned().collect())
+                .unwrap_or_default(),
+            json: matches.get_flag("json"),
+        }),
+        Some(("run", matches)) => program(matches).map_or_else(|| Err(no_program()), |program| run(&program, 0)),
+        Some(_) | None => Err(no_program()),
+    }
+}
+
+fn command() -> Command {
+    let program = |help: &'static str| {
+        let program = Arg::new("program").value_name("PROGRAM").help(help).num_args(1..);
+        program
+            .value_parser(value_parser!(OsString))
+            .trailing_var_arg(true)
+            .allow_hyphen_values(true)
+    };
+    Command::new("segue")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A container entrypoint that restarts any program without dropping a connection")
+        .after_help(
+            "Every setting is an environment variable: see segue settings.\n\
+             kill -HUP restarts the program, kill -TERM stops it gracefully.\n\n\
+             Examples:\n  segue -- nginx -g 'daemon off;'\n  SEGUE_LISTEN=:8080 segue ./server\n  segue check -- ./server",
+        )
+        .override_usage("segue [run] [--] PROGRAM [ARG…]\n       segue COMMAND")
+        .subcommand_required(true)
+        .disable_help_subcommand(false)
+        .subcommand(
+            Command::new("run")
+                .about("Run PROGRAM here, in the foreground (the word may be left out)")
+                .after_help("Example: SEGUE_STOP_TIMEOUT=1m segue run -- ./server --port 8080")
+                .arg(program("What to run, and its arguments")),
+        )
+        .subcommand(
+            Command::new("check")
+                .about("Look for everything that is wrong with the settings, PROGRAM, addresses and paths")
+                .after_help("Exit code: 0 nothing is wrong, 78 something is.\nExample: segue check --strict -- ./server")
+                .arg(Arg::new("strict").long("strict").help("Warnings are faults too").action(ArgAction::SetTrue))
+                .arg(program("What would be run")),
+        )
+        .subcommand(
+            Command::new("settings")
+                .about("Show every setting: value, where it came from, default, meaning")
+                .after_help("Example: segue settings STOP_TIMEOUT READY")
+                .arg(Arg::new("name").value_name("NAME").help("Only these, with or without SEGUE_").num_args(0..))
+                .arg(Arg::new("json").long("json").help("As JSON").action(ArgAction::SetTrue)),
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Invocation, Answer> {
+        parse(line.split(' ').map(OsString::from).collect())
+    }
+
+    fn program(line: &str) -> Vec<String> {
+        match parsed(line) {
+            Ok(Invocation::Run { program, .. }) => {
+                program.into_iter().map(|word| word.into_string().unwrap()).collect()
+            }
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn options_end_at_the_first_word_that_is_none() {
+        assert_eq!(program("segue sh -c x"), ["sh", "-c", "x"]);
+        assert_eq!(program("segue -- sh -c x"), ["sh", "-c", "x"]);
+        assert_eq!(program("segue run sh -- x"), ["sh", "--", "x"]);
+        assert_eq!(program("segue run -- check"), ["check"]);
+        assert_eq!(program("segue -- restart"), ["restart"]);
+        assert_eq!(program("/sbin/docker-init -s -- sh -g"), ["sh", "-g"]);
+        assert_eq!(program("tini sh -g"), ["sh", "-g"]);
+    }
+
+    #[test]
+    fn nothing_to_run_is_a_usage_error() {
+        for line in [
+            "segue",
+            "segue --",
+            "segue run",
+            "segue run --",
+            "tini",
+            "tini --",
+            "segue --nonsense sh",
+        ] {
+            let answer = parsed(line).unwrap_err();
+            assert_eq!(answer.code, USAGE, "{line}: {}", answer.text);
+        }
+    }
+
+    #[test]
+    fn names_of_later_commands_are_taken() {
+        for later in LATER {
+            let answer = parsed(&format!("segue {later}")).unwrap_err();
+            assert!(
+                answer.code == USAGE && answer.text.contains("segue -- "),
+                "{}",
+                answer.text
+            );
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_no_errors() {
+        for line in [
+            "segue --help",
+            "segue help",
+            "segue --version",
+            "segue check --help",
+            "segue settings --help",
+        ] {
+            assert_eq!(parsed(line).unwrap_err().code, 0, "{line}");
+        }
+    }
+
+    #[test]
+    fn commands() {
+        let strict = Invocation::Check {
+            strict: true,
+            program: Some(vec!["sh".into(), "-x".into()]),
+        };
+        assert_eq!(parsed("segue check --strict -- sh -x"), Ok(strict));
+        let names = Invocation::Settings {
+            names: vec!["READY".into()],
+            json: true,
+        };
+        assert_eq!(parsed("segue settings --json READY"), Ok(names));
+        command().debug_assert();
+    }
+}

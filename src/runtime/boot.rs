@@ -1,0 +1,178 @@
+//! SETS UP what has to be there before generation 1: settings, sockets, the subreaper. Up to here a failure is a
+//! message and an exit code; nothing has been started.
+
+use std::ffi::OsString;
+
+use nix::unistd::getpid;
+
+use crate::{
+    handover::{inherited, listener::TcpAddress, sockets::Sockets},
+    machine::{Limits, Mode, Policy},
+    process::{send, terminal},
+    settings::{
+        self, Reading, Settings,
+        value::{Address, Handover, Listen, LogFormat, RestartMode, RestartPolicy},
+    },
+    telemetry::log::Form,
+};
+
+/// Wrong settings (EX_CONFIG of sysexits.h).
+pub(super) const BAD_SETTINGS: u8 = 78;
+/// The system refused something (EX_OSERR).
+pub(super) const SYSTEM_REFUSED: u8 = 71;
+
+/// Why segue cannot even begin: the lines to print, and the exit code.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) lines: Vec<String>,
+    pub(super) code: u8,
+}
+
+/// What is there once everything is set up.
+#[derive(Debug)]
+pub(super) struct Booted {
+    pub(super) settings: Settings,
+    pub(super) limits: Limits,
+    pub(super) sockets: Sockets,
+    /// Were the sockets in our environment for us?
+    pub(super) given_sockets: bool,
+    /// For the log, once there is one.
+    pub(super) warnings: Vec<String>,
+    pub(super) is_init: bool,
+}
+
+/// `adjust` has the last word on the settings: options of a command line.
+pub(super) fn boot(
+    environment: &[(OsString, OsString)],
+    adjust: impl FnOnce(&mut Settings),
+) -> Result<Booted, Refusal> {
+    let refused = |lines| Refusal {
+        lines,
+        code: BAD_SETTINGS,
+    };
+    let reading = settings::read(environment.iter().cloned());
+    let Reading {
+        mut settings, warnings, ..
+    } = reading.map_err(|faults| {
+        let warnings = faults.warnings.iter().map(ToString::to_string);
+        refused(faults.faults.iter().map(ToString::to_string).chain(warnings).collect())
+    })?;
+    adjust(&mut settings);
+    let given_sockets = inherited::are_ours(environment);
+    let faults = settings.cross_check(given_sockets);
+    if !faults.is_empty() {
+        return Err(refused(faults.iter().map(ToString::to_string).collect()));
+    }
+    let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+
+    let is_init = getpid().as_raw() == 1;
+    if !is_init && let Err(error) = send::become_subreaper() {
+        warnings.push(format!(
+            "orphans go elsewhere: becoming a subreaper was refused ({error})"
+        ));
+    }
+    let mut sockets = Sockets::default();
+    if settings.handover == Handover::None {
+        warnings.extend((!settings.listen.is_empty()).then(|| "SEGUE_HANDOVER=none: SEGUE_LISTEN is not used".into()));
+    } else {
+        sockets.add_given(inherited::take(environment));
+        bind(&settings.listen, &mut sockets)?;
+    }
+    let limits = limits(&settings);
+    Ok(Booted {
+        settings,
+        limits,
+        sockets,
+        given_sockets,
+        warnings,
+        is_init,
+    })
+}
+
+fn bind(addresses: &[Listen], sockets: &mut Sockets) -> Result<(), Refusal> {
+    let mut lines = Vec::new();
+    for Listen { name, address } in addresses {
+        let name = name.clone().unwrap_or_else(|| "unknown".into());
+        for (suffix, bound) in bind_one(&name, address, sockets) {
+            if let Err(error) = bound {
+                lines.push(format!(
+                    "SEGUE_LISTEN: cannot listen on {address}{suffix}: {}",
+                    reason(&error)
+                ));
+            }
+        }
+    }
+    if lines.is_empty() {
+        Ok(())
+    } else {
+        Err(Refusal {
+            lines,
+            code: SYSTEM_REFUSED,
+        })
+    }
+}
+
+fn bind_one(name: &str, address: &Address, sockets: &mut Sockets) -> Vec<(&'static str, std::io::Result<()>)> {
+    let single = |address| TcpAddress { address, dual: false };
+    match address {
+        Address::Tcp(address) => vec![("", sockets.add_tcp(name.into(), single(*address)))],
+        Address::AnyInterface(port) => vec![("", sockets.add_tcp(name.into(), TcpAddress::any(*port)))],
+        Address::Localhost(port) => crate::readiness::probe::loopbacks(*port)
+            .into_iter()
+            .filter(|address| address.is_ipv4() || crate::handover::listener::has_ipv6())
+            .map(|address| {
+                let family = if address.is_ipv4() { " (IPv4)" } else { " (IPv6)" };
+                (family, sockets.add_tcp(name.into(), single(address)))
+            })
+            .collect(),
+        Address::Unix(path) => vec![("", sockets.add_unix(name.into(), path))],
+    }
+}
+
+fn reason(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EADDRINUSE) => "somebody else listens there (address in use)".into(),
+        Some(libc::EADDRNOTAVAIL) => "this machine does not have that address".into(),
+        Some(libc::EACCES) => {
+            "permission denied; ports below net.ipv4.ip_unprivileged_port_start need a privilege".into()
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn limits(settings: &Settings) -> Limits {
+    let never_if_zero = |wait: std::time::Duration| (!wait.is_zero()).then_some(wait);
+    Limits {
+        stop_timeout: never_if_zero(settings.stop_timeout),
+        drain_delay: settings.drain_delay,
+        ready_timeout: never_if_zero(settings.ready_timeout),
+        probation: settings.probation,
+        mode: match settings.restart_mode {
+            RestartMode::Overlap => Mode::Overlap,
+            RestartMode::StopFirst => Mode::StopFirst,
+        },
+        policy: match settings.restart {
+            RestartPolicy::Never => Policy::Never,
+            RestartPolicy::OnFailure => Policy::OnFailure,
+            RestartPolicy::Always => Policy::Always,
+        },
+        restart_delay: settings.restart_delay,
+        restart_max_delay: settings.restart_max_delay,
+        restart_limit: (settings.restart_limit > 0).then_some(settings.restart_limit),
+        stable_delay: settings.stable_delay,
+        pre_start: settings.pre_start.is_some(),
+        post_stop: settings.post_stop.is_some(),
+        success_codes: settings.success_codes.codes.clone(),
+        success_signal: settings.success_codes.stop.then(|| settings.stop_signal().number()),
+    }
+}
+
+/// The form of log lines.
+pub(super) fn form(settings: &Settings) -> Form {
+    match settings.log_format {
+        LogFormat::Json => Form::Json,
+        LogFormat::Text => Form::Text,
+        LogFormat::Auto if terminal::is_stderr() => Form::Text,
+        LogFormat::Auto => Form::Json,
+    }
+}

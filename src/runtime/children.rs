@@ -1,0 +1,125 @@
+//! TELLS the children apart when they end: the program, a hook, a probe, or an orphan that was left to us.
+
+use nix::unistd::Pid;
+use tokio::sync::oneshot;
+
+use super::{REAP_BATCH, Supervisor};
+use crate::{
+    machine::{Ending, Event, Fault},
+    process::reaper::{self, Look, Reaped},
+};
+
+/// What a child is for.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// The program of a generation.
+    Program(u64),
+    /// `SEGUE_PRE_START` of a generation.
+    PreStart(u64),
+    /// `SEGUE_POST_STOP`.
+    PostStop,
+    /// `SEGUE_READY=exec:…`, and who waits for its answer.
+    Probe(oneshot::Sender<Result<(), String>>),
+    /// One of these that could not be executed.
+    Failed(Box<Task>, Fault),
+}
+
+/// The user of a process.
+pub(super) fn user_of(pid: Pid) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(format!("/proc/{pid}")).ok().map(|it| it.uid())
+}
+
+impl Supervisor {
+    /// Reaps what is dead, a batch at a time.
+    pub(super) fn reap(&mut self) {
+        self.more_children = false;
+        let mut leftovers = Vec::new();
+        for _ in 0..REAP_BATCH {
+            match reaper::look() {
+                Look::Dead(reaped) => {
+                    leftovers.extend(self.leaving(reaped.pid));
+                    self.on_reaped(reaped);
+                }
+                Look::AllAlive => return self.look_at_leftovers(leftovers),
+                Look::NoChildren => {
+                    self.childless = true;
+                    return self.look_at_leftovers(leftovers);
+                }
+            }
+        }
+        self.more_children = true;
+        self.look_at_leftovers(leftovers);
+    }
+
+    fn on_reaped(&mut self, Reaped { pid, ending }: Reaped) {
+        self.take_verdict(pid);
+        match self.tasks.remove(&pid) {
+            Some(task) => self.on_task_ended(pid, task, ending),
+            None => {
+                self.orphans_reaped += 1;
+                tracing::trace!(pid = pid.as_raw(), %ending, "reaped an orphan");
+            }
+        }
+    }
+
+    fn on_task_ended(&mut self, pid: Pid, task: Task, ending: Ending) {
+        let (task, fault) = match task {
+            Task::Failed(task, fault) => (*task, Some(fault)),
+            task @ (Task::Program(_) | Task::PreStart(_) | Task::PostStop | Task::Probe(_)) => (task, None),
+        };
+        match (task, fault) {
+            (Task::Program(generation), fault) => {
+                self.main_ended(generation, pid);
+                let event = match fault {
+                    Some(fault) => Event::NotStarted { generation, fault },
+                    None => Event::Exited { generation, ending },
+                };
+                self.events.push_back(event);
+            }
+            (Task::PreStart(generation), fault) => {
+                self.main_ended(generation, pid);
+                let outcome = match (fault, ending) {
+                    (Some(Fault { code, reason }), _) => Err(Fault {
+                        code,
+                        reason: format!("SEGUE_PRE_START: {reason}"),
+                    }),
+                    (None, Ending::Code(0)) => Ok(()),
+                    (None, ending) => Err(Fault {
+                        code: ending.code(),
+                        reason: format!("SEGUE_PRE_START {ending}"),
+                    }),
+                };
+                self.events.push_back(Event::Prepared { generation, outcome });
+            }
+            (Task::PostStop, fault) => {
+                if let Some(reason) = fault.map(|fault| fault.reason) {
+                    tracing::warn!(reason, "SEGUE_POST_STOP failed");
+                } else if ending != Ending::Code(0) {
+                    tracing::warn!(%ending, "SEGUE_POST_STOP failed");
+                }
+                self.events.push_back(Event::PostStopEnded);
+            }
+            (Task::Probe(answer), fault) => {
+                let result = match (fault, ending) {
+                    (Some(fault), _) => Err(fault.reason),
+                    (None, Ending::Code(0)) => Ok(()),
+                    (None, ending) => Err(format!("the command {ending}")),
+                };
+                // Nobody waits any more if the generation has ended meanwhile.
+                answer.send(result).ok();
+            }
+            (Task::Failed(..), _) => {}
+        }
+    }
+
+    fn main_ended(&mut self, generation: u64, pid: Pid) {
+        if let Some(it) = self.generations.get_mut(&generation) {
+            it.stop_probing();
+            if let Some(main) = it.main.as_mut().filter(|main| main.pid == pid) {
+                main.alive = false;
+                main.pidfd = None;
+            }
+        }
+    }
+}

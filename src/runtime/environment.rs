@@ -1,0 +1,208 @@
+//! BUILDS the environment of a generation: segue's own without its settings, what the files of `SEGUE_ENV_FILES` say
+//! now, and what segue tells. Never changes segue's own environment.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{CString, OsStr, OsString},
+    fs,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+};
+
+use crate::{handover::inherited, settings::PREFIX};
+
+/// Variables by name; `BTreeMap` keeps the order the same from generation to generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Environment(BTreeMap<OsString, OsString>);
+
+/// A file of `SEGUE_ENV_FILES` that cannot be used. Never holds a value: those may be secret.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("SEGUE_ENV_FILES: {path}: {error}")]
+    Unreadable { path: String, error: std::io::Error },
+    #[error("SEGUE_ENV_FILES: {path}: line {line} is no NAME=value")]
+    Line { path: String, line: usize },
+    #[error("SEGUE_ENV_FILES: {path}: {name:?} holds a NUL byte, which no environment can")]
+    Nul { path: String, name: OsString },
+}
+
+impl Environment {
+    /// Segue's own, less what is not for the program.
+    pub(super) fn inherited(all: &[(OsString, OsString)], keep_settings: bool, sockets_are_ours: bool) -> Environment {
+        let passes = |name: &OsStr| {
+            let setting = name.as_bytes().starts_with(PREFIX.as_bytes());
+            let sockets = inherited::VARIABLES.iter().any(|variable| name == OsStr::new(variable));
+            !(setting && !keep_settings || sockets && sockets_are_ours)
+        };
+        Environment(all.iter().filter(|(name, _)| passes(name)).cloned().collect())
+    }
+
+    pub(super) fn set(&mut self, name: &str, value: impl Into<OsString>) {
+        self.0.insert(name.into(), value.into());
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// Reads the files: later ones win over earlier ones, and all over what was inherited.
+    pub(super) fn read_files(&mut self, paths: &[PathBuf], directory: Option<&Path>) -> Result<(), Fault> {
+        for path in paths {
+            // Relative to where segue was started, which it has left.
+            let path = directory.map_or_else(|| path.clone(), |directory| directory.join(path));
+            let unreadable = |error| Fault::Unreadable {
+                path: path.display().to_string(),
+                error,
+            };
+            if fs::metadata(&path).map_err(unreadable)?.is_dir() {
+                self.read_directory(&path)?
+            } else {
+                self.read_dotenv(&path)?
+            }
+        }
+        Ok(())
+    }
+
+    /// One variable per file, as Kubernetes mounts a ConfigMap. Names that begin with a dot are its own.
+    fn read_directory(&mut self, directory: &Path) -> Result<(), Fault> {
+        let unreadable = |error| Fault::Unreadable {
+            path: directory.display().to_string(),
+            error,
+        };
+        for entry in fs::read_dir(directory).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            let (name, path) = (entry.file_name(), entry.path());
+            let hidden = name.as_bytes().starts_with(b".") || name.as_bytes().contains(&b'=');
+            if hidden || !path.is_file() {
+                continue;
+            }
+            let mut value = fs::read(&path).map_err(|error| Fault::Unreadable {
+                path: path.display().to_string(),
+                error,
+            })?;
+            if value.ends_with(b"\n") {
+                value.pop();
+            }
+            self.add(name, OsString::from_vec(value), directory)?;
+        }
+        Ok(())
+    }
+
+    fn read_dotenv(&mut self, path: &Path) -> Result<(), Fault> {
+        let shown = || path.display().to_string();
+        let text = fs::read(path).map_err(|error| Fault::Unreadable { path: shown(), error })?;
+        // dotenvy tells of a bad line by quoting it, secret and all: its number is found by the lines before it.
+        for (index, entry) in dotenvy::from_read_iter(text.as_slice()).enumerate() {
+            let (name, value) = entry.map_err(|_| Fault::Line {
+                path: shown(),
+                line: line_of_entry(&text, index),
+            })?;
+            self.add(name.into(), value.into(), path)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, name: OsString, value: OsString, path: &Path) -> Result<(), Fault> {
+        if value.as_bytes().contains(&0) {
+            return Err(Fault::Nul {
+                path: path.display().to_string(),
+                name,
+            });
+        }
+        if name.as_bytes().starts_with(PREFIX.as_bytes()) {
+            tracing::warn!(path = %path.display(), ?name, "settings are read from segue's own environment only");
+        } else {
+            self.0.insert(name, value);
+        }
+        Ok(())
+    }
+
+    /// `NAME=value` each, as execve(2) wants them.
+    pub(super) fn entries(&self) -> Vec<CString> {
+        let entry = |(name, value): (&OsString, &OsString)| {
+            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
+        };
+        self.0.iter().filter_map(entry).collect()
+    }
+}
+
+/// The number of the line with the entry of this index; blank lines and comments are none. A value over several lines
+/// makes it too small, which still leads a reader to the place.
+fn line_of_entry(text: &[u8], index: usize) -> usize {
+    let is_entry = |line: &[u8]| !line.trim_ascii().is_empty() && !line.trim_ascii().starts_with(b"#");
+    let lines = text.split(|byte| *byte == b'\n').enumerate();
+    lines
+        .filter(|(_, line)| is_entry(line))
+        .nth(index)
+        .map_or(0, |(number, _)| number + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()))
+            .collect();
+        Environment::inherited(&pairs, false, true)
+    }
+
+    fn shown(environment: &Environment) -> Vec<String> {
+        environment
+            .entries()
+            .iter()
+            .map(|entry| entry.to_str().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn settings_and_passed_sockets_stop_here() {
+        let all = [
+            ("A", "1"),
+            ("SEGUE_LOG", "off"),
+            ("LISTEN_FDS", "2"),
+            ("LISTEN_PIDFDID", "7"),
+            ("NOTIFY_SOCKET", "@x"),
+        ];
+        assert_eq!(shown(&environment(&all)), ["A=1", "NOTIFY_SOCKET=@x"]);
+        let all: Vec<_> = all
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()))
+            .collect();
+        assert_eq!(shown(&Environment::inherited(&all, true, false)).len(), 5);
+    }
+
+    #[test]
+    fn files_win_over_what_was_inherited_and_are_read_afresh() {
+        let directory = tempfile::tempdir().unwrap();
+        let dotenv = directory.path().join("app.env");
+        let config_map = directory.path().join("map");
+        fs::create_dir_all(config_map.join("..data")).unwrap();
+        fs::write(config_map.join("COLOUR"), "green\n").unwrap();
+        fs::write(&dotenv, "# comment\nCOLOUR=red\nexport QUOTED=\"a b\"\nSEGUE_LOG=off\n").unwrap();
+        let mut built = environment(&[("COLOUR", "blue"), ("A", "1")]);
+        built.read_files(&["app.env".into()], Some(directory.path())).unwrap();
+        assert_eq!(shown(&built), ["A=1", "COLOUR=red", "QUOTED=a b"]);
+        built.read_files(&[config_map], None).unwrap();
+        assert_eq!(built.get("COLOUR"), Some(OsStr::new("green")));
+    }
+
+    #[test]
+    fn a_fault_names_the_place_and_never_the_value() {
+        let directory = tempfile::tempdir().unwrap();
+        let dotenv = directory.path().join("app.env");
+        fs::write(&dotenv, "A=1\n\n# x\nsecret secret\n").unwrap();
+        let fault = environment(&[]).read_files(&[dotenv], None).unwrap_err().to_string();
+        assert!(fault.ends_with("app.env: line 4 is no NAME=value"), "{fault}");
+        let missing = environment(&[])
+            .read_files(&["/nonexistent".into()], None)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            missing.starts_with("SEGUE_ENV_FILES: /nonexistent: No such file"),
+            "{missing}"
+        );
+    }
+}

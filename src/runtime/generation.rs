@@ -1,0 +1,73 @@
+//! KEEPS what belongs to one generation: its process, its notification socket, its readiness task, its leftovers.
+
+use std::{collections::HashSet, os::fd::OwnedFd};
+
+use nix::unistd::Pid;
+use tokio::task::AbortHandle;
+
+use crate::{
+    process::{send, tree::Known},
+    readiness::notify::NotifySocket,
+};
+
+/// A generation's things. Dropped when the machine releases it.
+#[derive(Debug)]
+pub(super) struct Generation {
+    pub(super) main: Option<Main>,
+    /// When it began, in clock ticks since boot.
+    pub(super) began: u64,
+    pub(super) notify: Option<NotifySocket>,
+    pub(super) probing: Option<AbortHandle>,
+    /// Does the machine want to hear when its accept queues are empty?
+    pub(super) awaits_queue: bool,
+    /// What its main process left behind and segue has told to go; `None` before that.
+    pub(super) leftovers: Option<HashSet<i32>>,
+}
+
+/// The main process: the program, or before it the pre-start command.
+#[derive(Debug)]
+pub(super) struct Main {
+    pub(super) pid: Pid,
+    pub(super) pidfd: Option<OwnedFd>,
+    /// Is it not reaped yet?
+    pub(super) alive: bool,
+}
+
+impl Generation {
+    pub(super) fn new() -> Generation {
+        Generation {
+            main: None,
+            began: send::ticks_since_boot(),
+            notify: None,
+            probing: None,
+            awaits_queue: false,
+            leftovers: None,
+        }
+    }
+
+    /// The main process while it can be signalled.
+    pub(super) fn living(&self) -> Option<&Main> {
+        self.main.as_ref().filter(|main| main.alive)
+    }
+
+    pub(super) fn known(&self, generation: u64) -> Known {
+        Known {
+            generation,
+            main: self.main.as_ref().map_or(0, |main| main.pid.as_raw()),
+            alive: self.living().is_some(),
+            began: self.began,
+        }
+    }
+
+    pub(super) fn stop_probing(&mut self) {
+        if let Some(task) = self.probing.take() {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        self.stop_probing();
+    }
+}

@@ -1,0 +1,234 @@
+//! LAUNCHES processes: the program of a generation, and segue's own commands for it (hooks, probes).
+
+use std::{
+    ffi::{CString, OsStr, OsString},
+    os::fd::AsRawFd,
+    task::{Context, Poll},
+};
+
+use nix::unistd::Pid;
+use tokio::io::unix::AsyncFd;
+
+use super::{
+    Supervisor,
+    boot::{BAD_SETTINGS, SYSTEM_REFUSED},
+    children::Task,
+    environment::Environment,
+    generation::Main,
+};
+use crate::{
+    machine::{Event, Fault},
+    process::{
+        program,
+        sigset::SignalSet,
+        spawn::{self, LISTEN_PID, Launch, Plan, Verdict},
+    },
+    readiness::notify::NotifySocket,
+    settings::value::{Command, Ready},
+};
+
+/// A process that was forked, whose exec has not come out yet.
+pub(super) struct Launching {
+    pub(super) pid: Pid,
+    verdict: AsyncFd<Verdict>,
+}
+
+/// The first number of a passed socket.
+const FIRST_FILE: i32 = 3;
+
+impl Supervisor {
+    /// Starts the program as a generation.
+    pub(super) fn start_program(&mut self, generation: u64) -> Result<(), Fault> {
+        let refused = |what: &str, error: &dyn std::fmt::Display| Fault {
+            code: SYSTEM_REFUSED,
+            reason: format!("{what}: {error}"),
+        };
+        let mut environment = self.environment_of(generation)?;
+        if self.settings.ready == Ready::Notify {
+            let socket = NotifySocket::open().map_err(|error| refused("cannot make a notification socket", &error))?;
+            environment.set("NOTIFY_SOCKET", socket.address());
+            if let Some(it) = self.generations.get_mut(&generation) {
+                it.notify = Some(socket);
+            }
+        }
+        let count = self.sockets.count();
+        let above = FIRST_FILE + i32::try_from(count).unwrap_or(0);
+        let files = self.sockets.for_generation(generation, above);
+        let files = files.map_err(|error| refused("cannot make its sockets", &error))?;
+        let mut entries = environment.entries();
+        if count > 0 {
+            environment.set("LISTEN_FDS", count.to_string());
+            environment.set("LISTEN_FDNAMES", self.sockets.names());
+            entries = environment.entries();
+            entries.extend(CString::new(LISTEN_PID));
+        }
+        let words = self.program.clone();
+        let plan = Plan {
+            files: files.iter().map(AsRawFd::as_raw_fd).collect(),
+            foreground: self.inherited.foreground && !self.generations.values().any(|it| it.living().is_some()),
+            no_input: false,
+            ..self.plan(&words, &environment, entries)?
+        };
+        let launch = spawn::spawn(&plan).map_err(|error| refused("cannot fork", &error))?;
+        self.watch(launch, Task::Program(generation));
+        Ok(())
+    }
+
+    /// Starts one of segue's own commands, with the environment of the generation that it is for.
+    pub(super) fn start_command(&mut self, generation: u64, command: &Command, task: Task) -> Result<(), Fault> {
+        let words: Vec<OsString> = command.words.iter().map(OsString::from).collect();
+        let environment = self.environment_of(generation)?;
+        let plan = self.plan(&words, &environment, environment.entries())?;
+        let launch = spawn::spawn(&plan).map_err(|error| Fault {
+            code: SYSTEM_REFUSED,
+            reason: format!("cannot fork: {error}"),
+        })?;
+        self.watch(launch, task);
+        Ok(())
+    }
+
+    fn environment_of(&self, generation: u64) -> Result<Environment, Fault> {
+        let mut environment = Environment::inherited(&self.environment, self.settings.keep_env, self.given_sockets);
+        environment
+            .read_files(&self.settings.env_files, self.inherited.directory().as_deref())
+            .map_err(|fault| Fault {
+                code: BAD_SETTINGS,
+                reason: fault.to_string(),
+            })?;
+        environment.set("SEGUE_GENERATION", generation.to_string());
+        Ok(environment)
+    }
+
+    fn plan<'a>(
+        &'a self,
+        words: &[OsString],
+        environment: &Environment,
+        entries: Vec<CString>,
+    ) -> Result<Plan<'a>, Fault> {
+        let name = words.first().map_or(OsStr::new(""), OsString::as_os_str);
+        let changed = self.changed;
+        let ignored_child = self.inherited.ignored.contains(libc::SIGCHLD);
+        let plan = Plan {
+            inherited: &self.inherited,
+            changed: if ignored_child {
+                changed
+            } else {
+                SignalSet::of(changed.iter().filter(|it| *it != libc::SIGCHLD))
+            },
+            candidates: program::candidates(name, environment.get("PATH")),
+            arguments: words.iter().filter_map(|word| program::c_string(word)).collect(),
+            environment: entries,
+            files: Vec::new(),
+            foreground: false,
+            no_input: true,
+        };
+        if plan.candidates.is_empty() {
+            return Err(Fault {
+                code: 127,
+                reason: format!("cannot run {name:?}: that is no name of a program"),
+            });
+        }
+        Ok(plan)
+    }
+
+    fn watch(&mut self, launch: Launch, task: Task) {
+        let (pid, pidfd, verdict) = launch.into_parts();
+        self.childless = false;
+        if let Task::Program(generation) | Task::PreStart(generation) = &task
+            && let Some(it) = self.generations.get_mut(generation)
+        {
+            it.main = Some(Main {
+                pid,
+                pidfd,
+                alive: true,
+            });
+        }
+        self.tasks.insert(pid, task);
+        // SAFETY: the AsyncFd owns the pipe, and nobody else closes it.
+        #[expect(unsafe_code, reason = "registering a pipe of our own")]
+        let watched = unsafe { AsyncFd::register(verdict) };
+        match watched {
+            Ok(verdict) => self.launches.push(Launching { pid, verdict }),
+            // It is read when the process is reaped, or never missed: without it the program counts as started.
+            Err(error) => {
+                tracing::warn!(pid = pid.as_raw(), %error, "cannot watch a start");
+                self.on_verdict(pid, Ok(()));
+            }
+        }
+    }
+
+    /// Takes note of every exec that has come out.
+    pub(super) fn poll_launches(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut done = Vec::new();
+        for launching in &self.launches {
+            while let Poll::Ready(Ok(mut guard)) = launching.verdict.poll_read_ready(context) {
+                match guard.get_inner().read() {
+                    Some(verdict) => {
+                        done.push((launching.pid, verdict));
+                        break;
+                    }
+                    None => guard.clear_ready(),
+                }
+            }
+        }
+        let any = !done.is_empty();
+        for (pid, verdict) in done {
+            self.launches.retain(|launching| launching.pid != pid);
+            self.on_verdict(pid, verdict);
+        }
+        if any { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// The verdict on a process that is dead by now, if it was not taken note of before.
+    pub(super) fn take_verdict(&mut self, pid: Pid) {
+        let Some(index) = self.launches.iter().position(|launching| launching.pid == pid) else {
+            return;
+        };
+        let launching = self.launches.swap_remove(index);
+        if let Some(verdict) = launching.verdict.get_ref().read() {
+            self.note_verdict(pid, verdict);
+        }
+    }
+
+    fn on_verdict(&mut self, pid: Pid, verdict: Result<(), spawn::ExecFault>) {
+        let succeeded = verdict.is_ok();
+        self.note_verdict(pid, verdict);
+        if let (true, Some(Task::Program(generation))) = (succeeded, self.tasks.get(&pid)) {
+            let generation = *generation;
+            self.events.push_back(Event::Started { generation });
+            self.look_for_readiness(generation);
+        }
+    }
+
+    /// Keeps what went wrong until the process is reaped: only then is nothing of it left.
+    fn note_verdict(&mut self, pid: Pid, verdict: Result<(), spawn::ExecFault>) {
+        let Err(fault) = verdict else { return };
+        let Some(task) = self.tasks.remove(&pid) else { return };
+        let words: Vec<OsString> = match &task {
+            Task::Program(_) => self.program.clone(),
+            Task::PreStart(_) => self.command_words(self.settings.pre_start.as_ref()),
+            Task::PostStop => self.command_words(self.settings.post_stop.as_ref()),
+            Task::Probe(_) => match &self.settings.ready {
+                Ready::Exec(command) => self.command_words(Some(command)),
+                Ready::Auto | Ready::Started | Ready::Listening | Ready::Notify | Ready::Tcp(_) | Ready::Http(_) => {
+                    Vec::new()
+                }
+            },
+            Task::Failed(..) => Vec::new(),
+        };
+        let name = words.first().map_or(OsStr::new(""), OsString::as_os_str);
+        let path = self
+            .environment
+            .iter()
+            .find(|it| it.0 == "PATH")
+            .map(|it| it.1.as_os_str());
+        let fault = program::exec_fault(name, path, self.inherited.directory().as_deref(), fault);
+        self.tasks.insert(pid, Task::Failed(Box::new(task), fault));
+    }
+
+    fn command_words(&self, command: Option<&Command>) -> Vec<OsString> {
+        command
+            .map(|command| command.words.iter().map(OsString::from).collect())
+            .unwrap_or_default()
+    }
+}

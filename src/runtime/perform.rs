@@ -1,0 +1,162 @@
+//! DOES what the machine asks for. A failure is logged or becomes an event; nothing here ends segue.
+
+use std::{io, time::Instant};
+
+use super::{Supervisor, children::Task, generation::Generation};
+use crate::{
+    machine::{Action, Event},
+    process::{listening, send, terminal, tree},
+    settings::value::{Handover, RestartMode},
+};
+
+impl Supervisor {
+    pub(super) fn perform(&mut self, action: &Action) {
+        match action {
+            Action::Prepare { generation } => self.prepare(*generation),
+            Action::Start { generation } => {
+                self.generations.entry(*generation).or_insert_with(Generation::new);
+                if let Err(fault) = self.start_program(*generation) {
+                    self.events.push_back(Event::NotStarted {
+                        generation: *generation,
+                        fault,
+                    });
+                }
+            }
+            Action::Steer { generation } => self.steer(*generation),
+            Action::AwaitQueue { generation } => {
+                if let Some(it) = self.generations.get_mut(generation) {
+                    it.awaits_queue = true;
+                }
+                self.look_at_queues();
+            }
+            Action::Terminate { generation } => self.terminate(*generation),
+            Action::Kill { generation } => self.kill(*generation),
+            Action::EndLeftovers { generation } => self.end_leftovers(*generation),
+            Action::Signal {
+                generation,
+                signal,
+                value,
+            } => self.signal(*generation, *signal, *value),
+            Action::Release { generation } => {
+                self.generations.remove(generation);
+                note("release its sockets", self.sockets.release(*generation));
+            }
+            Action::CloseListeners => self.sockets.close(),
+            Action::PostStop => self.post_stop(),
+            Action::KillPostStop => {
+                for (pid, _) in self.tasks.iter().filter(|(_, task)| matches!(task, Task::PostStop)) {
+                    note("kill the post-stop command", send::to_group(*pid, libc::SIGKILL));
+                }
+            }
+            Action::Report(report) => self.tell_report(report),
+            Action::Exit { code } => {
+                self.sockets.close();
+                self.exit = Some(*code);
+            }
+        }
+    }
+
+    fn prepare(&mut self, generation: u64) {
+        self.generations.insert(generation, Generation::new());
+        let Some(command) = self.settings.pre_start.clone() else {
+            return;
+        };
+        if let Err(fault) = self.start_command(generation, &command, Task::PreStart(generation)) {
+            self.events.push_back(Event::Prepared {
+                generation,
+                outcome: Err(fault),
+            });
+        }
+    }
+
+    fn post_stop(&mut self) {
+        let Some(command) = self.settings.post_stop.clone() else {
+            return;
+        };
+        let last = self.state.last_generation();
+        if let Err(fault) = self.start_command(last, &command, Task::PostStop) {
+            tracing::warn!(reason = fault.reason, "SEGUE_POST_STOP failed");
+            self.events.push_back(Event::PostStopEnded);
+        }
+    }
+
+    fn steer(&mut self, generation: u64) {
+        note("steer new connections", self.sockets.steer(generation, Instant::now()));
+        let others = self
+            .generations
+            .iter()
+            .any(|(number, it)| *number != generation && it.living().is_some());
+        if let Some(it) = self.generations.get_mut(&generation) {
+            it.stop_probing();
+            if let Some(main) = it.living().filter(|_| others && self.inherited.foreground) {
+                terminal::give_to(main.pid);
+            }
+        }
+    }
+
+    /// The stop signal to the program; SIGTERM to a hook that has not become a program yet.
+    fn terminate(&mut self, generation: u64) {
+        let Some(main) = self.generations.get(&generation).and_then(|it| it.living()) else {
+            return;
+        };
+        let pid = main.pid;
+        let is_program = matches!(self.tasks.get(&pid), Some(Task::Program(_)));
+        let signal = if is_program {
+            self.settings.stop_signal().number()
+        } else {
+            libc::SIGTERM
+        };
+        self.signal(generation, signal, None);
+        // A stopped process hears nothing before it goes on.
+        if tree::process(pid.as_raw()).is_some_and(|process| process.state == b'T') {
+            self.signal(generation, libc::SIGCONT, None);
+        }
+    }
+
+    fn signal(&mut self, generation: u64, signal: i32, value: Option<usize>) {
+        use std::os::fd::AsFd;
+        let Some(main) = self.generations.get(&generation).and_then(|it| it.living()) else {
+            return;
+        };
+        let sent = if self.settings.stop_group {
+            send::to_group(main.pid, signal)
+        } else {
+            send::to_child(main.pid, main.pidfd.as_ref().map(AsFd::as_fd), signal, value)
+        };
+        if let Err(error) = sent {
+            // ESRCH: it has just ended. EPERM: it has another user, and segue no CAP_KILL.
+            tracing::warn!(generation, pid = main.pid.as_raw(), signal, %error, "cannot signal the program");
+        }
+    }
+
+    /// Without hand-over, a program that listens itself cannot run twice: it is stopped first.
+    pub(super) fn choose_mode(&mut self) {
+        let handed_over = !self.sockets.is_empty() || self.settings.handover == Handover::ListenFds;
+        if handed_over || self.settings.restart_mode == RestartMode::StopFirst || self.state.is_restarting() {
+            return;
+        }
+        let Some(current) = self.state.current() else { return };
+        let pids: Vec<i32> = self.program_processes(current);
+        let listens = listening::any(&pids, &[]);
+        self.limits.mode = if listens {
+            crate::machine::Mode::StopFirst
+        } else {
+            crate::machine::Mode::Overlap
+        };
+        if listens && !self.told_no_handover {
+            self.told_no_handover = true;
+            tracing::warn!(
+                remedy = "SEGUE_LISTEN=:PORT, for a program that takes LISTEN_FDS",
+                "no hand-over: the program opens its own sockets, so a restart stops it first and refuses connections \
+                 meanwhile"
+            );
+        }
+    }
+}
+
+/// Logs what went wrong and goes on.
+fn note(what: &'static str, result: io::Result<()>) {
+    if let Err(error) = result {
+        tracing::warn!(what, %error, "the system refused something");
+    }
+}

@@ -1,0 +1,138 @@
+//! ASKS after readiness while a generation is not ready: a task per generation, which talks to the loop by messages.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Supervisor, children::Task};
+use crate::{
+    machine::Event,
+    readiness::probe::{self, Question, Target},
+    settings::value::{Address, HttpProbe, Ready},
+};
+
+/// How long a command that asks after readiness may take.
+const COMMAND_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What a task wants of the loop.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// The generation has answered.
+    Ready(u64),
+    /// A connection is about to be made from this port, and means this generation.
+    Probing {
+        generation: u64,
+        port: u16,
+        go: oneshot::Sender<()>,
+    },
+    /// Run the command of `SEGUE_READY=exec:…`.
+    Run {
+        generation: u64,
+        answer: oneshot::Sender<Result<(), String>>,
+    },
+}
+
+impl Supervisor {
+    /// The program was executed: what shows that it is ready?
+    pub(super) fn look_for_readiness(&mut self, generation: u64) {
+        let question = match &self.settings.ready {
+            // What a program does with sockets of its own cannot be seen yet, so it is ready when it runs.
+            Ready::Auto | Ready::Started | Ready::Listening => {
+                return self.events.push_back(Event::BecameReady { generation });
+            }
+            Ready::Notify => return,
+            Ready::Tcp(address) => Some(Question {
+                target: target(address),
+                http: None,
+            }),
+            Ready::Http(HttpProbe { address, host, path }) => Some(Question {
+                target: target(address),
+                http: Some((host.clone(), path.clone())),
+            }),
+            Ready::Exec(_) => None,
+        };
+        let sender = self.sender.clone();
+        let task = match question {
+            Some(question) => tokio::spawn(ask(generation, question, sender)),
+            None => tokio::spawn(run(generation, sender)),
+        };
+        if let Some(it) = self.generations.get_mut(&generation) {
+            it.stop_probing();
+            it.probing = Some(task.abort_handle());
+        }
+    }
+
+    pub(super) fn on_message(&mut self, message: Message) {
+        match message {
+            Message::Ready(generation) => {
+                if let Err(error) = self.sockets.probe(None) {
+                    tracing::warn!(%error, "cannot take the readiness probe's own way back");
+                }
+                self.events.push_back(Event::BecameReady { generation });
+            }
+            Message::Probing { generation, port, go } => {
+                if let Err(error) = self.sockets.probe(Some((port, generation))) {
+                    tracing::warn!(%error, "cannot give the readiness probe its own way");
+                }
+                // The task may have been ended meanwhile.
+                go.send(()).ok();
+            }
+            Message::Run { generation, answer } => {
+                let Ready::Exec(command) = self.settings.ready.clone() else {
+                    return;
+                };
+                let lives = self
+                    .generations
+                    .get(&generation)
+                    .is_some_and(|it| it.living().is_some());
+                if !lives {
+                    return;
+                }
+                if let Err(fault) = self.start_command(generation, &command, Task::Probe(answer)) {
+                    tracing::debug!(generation, reason = fault.reason, "cannot run the readiness command");
+                }
+            }
+        }
+    }
+}
+
+fn target(address: &Address) -> Target {
+    match address {
+        Address::Tcp(address) if address.ip().is_unspecified() => Target::Tcp(probe::loopbacks(address.port())),
+        Address::Tcp(address) => Target::Tcp(vec![*address]),
+        Address::AnyInterface(port) | Address::Localhost(port) => Target::Tcp(probe::loopbacks(*port)),
+        Address::Unix(path) => Target::Unix(path.clone()),
+    }
+}
+
+async fn ask(generation: u64, question: Question, sender: mpsc::UnboundedSender<Message>) {
+    let announce = |port| {
+        let (go, gone) = oneshot::channel();
+        // The loop outlives its tasks.
+        sender.send(Message::Probing { generation, port, go }).ok();
+        async move {
+            gone.await.ok();
+        }
+    };
+    loop {
+        match question.ask(announce).await {
+            Ok(()) => break,
+            Err(why) => tracing::debug!(generation, why, "not ready"),
+        }
+        tokio::time::sleep(probe::INTERVAL).await;
+    }
+    sender.send(Message::Ready(generation)).ok();
+}
+
+async fn run(generation: u64, sender: mpsc::UnboundedSender<Message>) {
+    loop {
+        let (answer, answered) = oneshot::channel();
+        sender.send(Message::Run { generation, answer }).ok();
+        match tokio::time::timeout(COMMAND_PATIENCE, answered).await {
+            Ok(Ok(Ok(()))) => break,
+            Ok(Ok(Err(why))) => tracing::debug!(generation, why, "not ready"),
+            Ok(Err(_)) => tracing::debug!(generation, "the readiness command could not be run"),
+            Err(_) => tracing::debug!(generation, "the readiness command takes long"),
+        }
+        tokio::time::sleep(probe::INTERVAL).await;
+    }
+    sender.send(Message::Ready(generation)).ok();
+}

@@ -1,0 +1,165 @@
+//! TELLS what happened: one log line per turn of the machine, so that the lines together are an incident's story.
+
+use super::Supervisor;
+use crate::machine::{Action, Event, Outcome, Phase, Report};
+
+/// One turn, to be told.
+pub(super) struct Turn {
+    pub(super) event: Event,
+    pub(super) actions: Vec<Action>,
+    pub(super) before: Phase,
+    pub(super) after: Phase,
+}
+
+impl Supervisor {
+    /// Logs a turn, and remembers why segue may be about to end.
+    pub(super) fn tell(&mut self, turn: &Turn) {
+        let Turn {
+            event,
+            actions,
+            before,
+            after,
+        } = turn;
+        let detail = detail(event);
+        if let Some(why) = reason(event) {
+            self.last_reason = why;
+        }
+        let generation = event.generation();
+        let actions = actions.iter().map(say).collect::<Vec<_>>().join(", ");
+        let (before, after) = (phase(*before), phase(*after));
+        macro_rules! line {
+            ($level:ident, $message:literal) => {
+                tracing::$level!(generation, detail, actions, before, after, $message)
+            };
+        }
+        match event {
+            Event::Booted => line!(info, "segue is set up"),
+            Event::Prepared { outcome: Ok(()), .. } => line!(info, "pre-start command succeeded"),
+            Event::Prepared { outcome: Err(_), .. } => line!(warn, "pre-start command failed"),
+            Event::Started { .. } => line!(info, "generation started"),
+            Event::NotStarted { .. } => line!(error, "generation could not be started"),
+            Event::BecameReady { .. } => line!(info, "generation became ready"),
+            Event::Exited { .. } => line!(info, "program ended"),
+            Event::Emptied { .. } => line!(info, "generation is gone"),
+            Event::QueueEmptied { .. } => line!(info, "accept queue is empty"),
+            Event::SignalReceived { .. } => line!(info, "signal received"),
+            Event::RestartRequested { .. } => line!(info, "restart requested"),
+            Event::StopRequested => line!(info, "stop requested"),
+            Event::PostStopEnded => line!(info, "post-stop command ended"),
+            Event::TimePassed if actions.is_empty() => line!(debug, "time passed"),
+            Event::TimePassed => line!(info, "time passed"),
+        }
+    }
+
+    /// How a restart came out, in one line for whoever asked.
+    pub(super) fn tell_report(&mut self, report: &Report) {
+        let Report {
+            generation,
+            reason,
+            took,
+            outcome,
+        } = report;
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        match outcome {
+            Outcome::Replaced => tracing::info!(
+                outcome = "replaced",
+                generation,
+                ?reason,
+                took_ms = milliseconds,
+                "restart succeeded"
+            ),
+            Outcome::RolledBack { why } => {
+                self.last_reason = format!("restart rolled back: {why}");
+                tracing::warn!(
+                    outcome = "rolled_back",
+                    generation,
+                    ?reason,
+                    took_ms = milliseconds,
+                    why,
+                    "restart rolled back"
+                );
+            }
+            Outcome::Failed { why } => tracing::warn!(
+                outcome = "failed",
+                generation,
+                ?reason,
+                took_ms = milliseconds,
+                why,
+                "restart failed"
+            ),
+        }
+    }
+}
+
+fn detail(event: &Event) -> Option<String> {
+    match event {
+        Event::Exited { ending, .. } => Some(ending.to_string()),
+        Event::Prepared {
+            outcome: Err(fault), ..
+        }
+        | Event::NotStarted { fault, .. } => Some(fault.reason.clone()),
+        Event::SignalReceived { signal, .. } => Some(format!("signal {signal}")),
+        Event::RestartRequested { reason } => Some(format!("{reason:?}").to_lowercase()),
+        Event::Booted
+        | Event::Prepared { outcome: Ok(()), .. }
+        | Event::Started { .. }
+        | Event::BecameReady { .. }
+        | Event::Emptied { .. }
+        | Event::QueueEmptied { .. }
+        | Event::StopRequested
+        | Event::PostStopEnded
+        | Event::TimePassed => None,
+    }
+}
+
+/// What a person who finds the container ended would want to know.
+fn reason(event: &Event) -> Option<String> {
+    match event {
+        Event::Exited { ending, .. } => Some(format!("the program {ending}")),
+        Event::Prepared {
+            outcome: Err(fault), ..
+        }
+        | Event::NotStarted { fault, .. } => Some(fault.reason.clone()),
+        Event::Booted
+        | Event::Prepared { outcome: Ok(()), .. }
+        | Event::Started { .. }
+        | Event::BecameReady { .. }
+        | Event::Emptied { .. }
+        | Event::QueueEmptied { .. }
+        | Event::SignalReceived { .. }
+        | Event::RestartRequested { .. }
+        | Event::StopRequested
+        | Event::PostStopEnded
+        | Event::TimePassed => None,
+    }
+}
+
+fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Booting => "booting",
+        Phase::Running => "running",
+        Phase::Stopping { .. } => "stopping",
+        Phase::Closing => "closing",
+        Phase::Finishing { .. } => "finishing",
+        Phase::Ended => "ended",
+    }
+}
+
+fn say(action: &Action) -> String {
+    match action {
+        Action::Prepare { generation } => format!("prepare {generation}"),
+        Action::Start { generation } => format!("start {generation}"),
+        Action::Steer { generation } => format!("steer to {generation}"),
+        Action::AwaitQueue { generation } => format!("await queue of {generation}"),
+        Action::Terminate { generation } => format!("terminate {generation}"),
+        Action::Kill { generation } => format!("kill {generation}"),
+        Action::EndLeftovers { generation } => format!("end leftovers of {generation}"),
+        Action::Signal { generation, signal, .. } => format!("signal {signal} to {generation}"),
+        Action::Release { generation } => format!("release {generation}"),
+        Action::CloseListeners => "close listeners".into(),
+        Action::PostStop => "run post-stop".into(),
+        Action::KillPostStop => "kill post-stop".into(),
+        Action::Report(_) => "report".into(),
+        Action::Exit { code } => format!("exit {code}"),
+    }
+}
