@@ -33,6 +33,9 @@ pub struct Plan<'a> {
     pub files: Vec<RawFd>,
     /// Does its process group become the terminal's foreground group?
     pub foreground: bool,
+    /// Start it on this process's memory, which waits until it is executed: quicker, and right where there is nothing
+    /// that a program on a hung file system could keep waiting. Else it gets a copy.
+    pub at_once: bool,
     /// Is it a command of segue's own (hook, probe)? Then it must not read the program's input.
     pub no_input: bool,
 }
@@ -86,7 +89,7 @@ pub fn spawn(plan: &Plan<'_>) -> io::Result<Launch> {
     let environment_pointers = pointers(environment.iter().map(|entry| entry.as_ptr().cast()));
     let argument_pointers = pointers(plan.arguments.iter().map(|argument| argument.as_ptr()));
     let shell_pointers = shell(plan);
-    let child = Child {
+    let mut child = Child {
         plan,
         report: report.as_raw_fd(),
         stamp,
@@ -95,26 +98,57 @@ pub fn spawn(plan: &Plan<'_>) -> io::Result<Launch> {
         environment_pointers,
     };
 
+    let mut stack = vec![0_u8; STACK];
+    let sharing = if plan.at_once {
+        libc::CLONE_VM | libc::CLONE_VFORK
+    } else {
+        0
+    };
     let mut pidfd: RawFd = -1;
-    let flags = libc::CLONE_PIDFD | libc::SIGCHLD;
-    // SAFETY: without CLONE_VM and with a null stack this is fork(2): the child has its own copy of everything, and
-    // goes on in `Child::run`, which makes system calls only. segue has one thread, so no lock is held by another.
-    let mut pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0) };
-    if pid == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
+    let mut clone = |flags| {
+        let top = stack.as_mut_ptr_range().end;
+        let argument: *mut Child<'_> = &raw mut child;
+        // SAFETY: `top` is the aligned end of a stack that nobody else uses, and `argument` lives until the call
+        // returns. Without CLONE_VM the child has its own copy of both; with it CLONE_VFORK holds this thread, the
+        // only one, until the child has executed the program or ended. `run` makes system calls only.
+        unsafe {
+            libc::clone(
+                child_main,
+                aligned(top).cast(),
+                flags | sharing | libc::SIGCHLD,
+                argument.cast(),
+                &raw mut pidfd,
+            )
+        }
+    };
+    let mut pid = clone(libc::CLONE_PIDFD);
+    if pid == -1 && errno() == libc::EINVAL {
         // Kernels before 5.2 have no CLONE_PIDFD.
-        // SAFETY: as above.
-        pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+        pid = clone(0);
     }
-    match pid {
-        -1 => Err(io::Error::last_os_error()),
-        0 => child.run(),
-        pid => Ok(Launch {
-            pid: Pid::from_raw(i32::try_from(pid).map_err(io::Error::other)?),
-            // SAFETY: the kernel has just made it for us, if it made one.
-            pidfd: (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) }),
-            verdict,
-        }),
+    if pid == -1 {
+        return Err(io::Error::last_os_error());
     }
+    Ok(Launch {
+        pid: Pid::from_raw(pid),
+        // SAFETY: the kernel has just made it for us, if it made one.
+        pidfd: (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) }),
+        verdict,
+    })
+}
+
+/// What the child needs at most: a few frames, and libc's own.
+const STACK: usize = 64 * 1024;
+
+/// The ABIs of x86-64 and aarch64 want stacks at multiples of 16.
+fn aligned(top: *mut u8) -> *mut u8 {
+    top.map_addr(|address| address & !15)
+}
+
+extern "C" fn child_main(child: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: `spawn` passes its own `Child`, which lives and is nobody else's until the child is a program or gone.
+    let child = unsafe { &mut *child.cast::<Child<'_>>() };
+    child.run()
 }
 
 fn pointers(items: impl Iterator<Item = *const c_char>) -> Vec<*const c_char> {
@@ -182,7 +216,7 @@ struct Child<'a> {
 }
 
 impl Child<'_> {
-    fn run(mut self) -> ! {
+    fn run(&mut self) -> ! {
         let fault = self.become_program();
         let [a, b, c, d] = fault.errno.to_ne_bytes();
         let message = [fault.step as u8, a, b, c, d];

@@ -67,7 +67,7 @@ impl Supervisor {
             files: files.iter().map(AsRawFd::as_raw_fd).collect(),
             foreground: self.inherited.foreground && !self.generations.values().any(|it| it.living().is_some()),
             no_input: false,
-            ..self.plan(&words, &environment, entries)?
+            ..self.plan(generation, &words, &environment, entries)?
         };
         let launch = spawn::spawn(&plan).map_err(|error| refused("cannot fork", &error))?;
         self.watch(launch, Task::Program(generation));
@@ -78,7 +78,7 @@ impl Supervisor {
     pub(super) fn start_command(&mut self, generation: u64, command: &Command, task: Task) -> Result<(), Fault> {
         let words: Vec<OsString> = command.words.iter().map(OsString::from).collect();
         let environment = self.environment_of(generation)?;
-        let plan = self.plan(&words, &environment, environment.entries())?;
+        let plan = self.plan(generation, &words, &environment, environment.entries())?;
         let launch = spawn::spawn(&plan).map_err(|error| Fault {
             code: SYSTEM_REFUSED,
             reason: format!("cannot fork: {error}"),
@@ -101,6 +101,7 @@ impl Supervisor {
 
     fn plan<'a>(
         &'a self,
+        generation: u64,
         words: &[OsString],
         environment: &Environment,
         entries: Vec<CString>,
@@ -120,6 +121,7 @@ impl Supervisor {
             environment: entries,
             files: Vec::new(),
             foreground: false,
+            at_once: generation == 1,
             no_input: true,
         };
         if plan.candidates.is_empty() {
