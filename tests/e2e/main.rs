@@ -1,0 +1,17 @@
+//! End to end: the real binary with real programs, as a subreaper and as true PID 1. Modules are named after promises.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    clippy::indexing_slicing,
+    clippy::tests_outside_test_module,
+    reason = "tests start processes from outside, wait for them, end by panicking, and share more than each needs"
+)]
+
+mod restart;
+mod support;

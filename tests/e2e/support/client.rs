@@ -1,0 +1,146 @@
+//! A client that keeps a server busy and counts every kind of failure.
+
+use std::{
+    fmt,
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+/// Longer than any answer of a server under test takes.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What came of the requests.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Tally {
+    pub succeeded: u64,
+    pub refused: u64,
+    pub reset: u64,
+    pub timed_out: u64,
+    pub truncated: u64,
+    pub not_2xx: u64,
+    pub other: Vec<String>,
+}
+
+impl Tally {
+    /// All that did not succeed.
+    pub fn failed(&self) -> u64 {
+        let other = u64::try_from(self.other.len()).unwrap();
+        self.refused + self.reset + self.timed_out + self.truncated + self.not_2xx + other
+    }
+
+    fn count(&mut self, outcome: Result<String, io::Error>) {
+        match outcome {
+            Ok(_) => self.succeeded += 1,
+            Err(error) => match error.kind() {
+                io::ErrorKind::ConnectionRefused => self.refused += 1,
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => self.reset += 1,
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => self.timed_out += 1,
+                io::ErrorKind::UnexpectedEof => self.truncated += 1,
+                io::ErrorKind::InvalidData => self.not_2xx += 1,
+                _ => self.other.push(error.to_string()),
+            },
+        }
+    }
+
+    fn add(&mut self, more: Tally) {
+        self.succeeded += more.succeeded;
+        self.refused += more.refused;
+        self.reset += more.reset;
+        self.timed_out += more.timed_out;
+        self.truncated += more.truncated;
+        self.not_2xx += more.not_2xx;
+        self.other.extend(more.other);
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} succeeded, {} failed: {self:?}", self.succeeded, self.failed())
+    }
+}
+
+/// One request over a connection of its own; the body.
+pub fn get(address: SocketAddr, path: &str) -> io::Result<String> {
+    let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    exchange(stream, path)
+}
+
+/// One request over this connection, which ends with it.
+pub fn exchange(mut stream: impl Read + Write, path: &str) -> io::Result<String> {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse::<usize>().ok())?
+    });
+    if length.is_some_and(|length| body.len() < length) {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let success = head.split(' ').nth(1).is_some_and(|status| status.starts_with('2'));
+    if success {
+        Ok(body.to_owned())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, head.to_owned()))
+    }
+}
+
+/// Clients that send one request after the other, each over a connection of its own.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    workers: Vec<JoinHandle<Tally>>,
+    so_far: Arc<Mutex<u64>>,
+}
+
+impl Load {
+    /// Starts so many of them.
+    pub fn start(address: SocketAddr, path: &str, clients: usize) -> Load {
+        let stop = Arc::new(AtomicBool::new(false));
+        let so_far = Arc::new(Mutex::new(0));
+        let worker = |_| {
+            let (stop, so_far, path) = (Arc::clone(&stop), Arc::clone(&so_far), path.to_owned());
+            thread::spawn(move || {
+                let mut tally = Tally::default();
+                while !stop.load(Ordering::Relaxed) {
+                    tally.count(get(address, &path));
+                    *so_far.lock().unwrap() += 1;
+                }
+                tally
+            })
+        };
+        Load {
+            workers: (0..clients).map(worker).collect(),
+            stop,
+            so_far,
+        }
+    }
+
+    /// Waits until so many more requests were answered, one way or the other.
+    pub fn more(&self, requests: u64) {
+        let target = *self.so_far.lock().unwrap() + requests;
+        super::wait::until("requests are answered", || {
+            (*self.so_far.lock().unwrap() >= target).then_some(())
+        });
+    }
+
+    /// Lets each finish its request; what came of all.
+    pub fn stop(self) -> Tally {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut all = Tally::default();
+        for worker in self.workers {
+            all.add(worker.join().unwrap());
+        }
+        all
+    }
+}
