@@ -13,5 +13,11 @@
     reason = "tests start processes from outside, wait for them, end by panicking, and share more than each needs"
 )]
 
+mod crash;
+mod logs;
+mod readiness;
 mod restart;
+mod rollback;
+mod steering;
+mod stop;
 mod support;

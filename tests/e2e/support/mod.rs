@@ -37,6 +37,11 @@ pub fn program(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// A port of this machine's own.
+pub fn loopback(port: u16) -> std::net::SocketAddr {
+    std::net::SocketAddr::from(([127, 0, 0, 1], port))
+}
+
 /// A port that was free a moment ago, for programs that cannot choose one themselves.
 pub fn free_port() -> u16 {
     let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
