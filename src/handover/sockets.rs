@@ -3,7 +3,7 @@
 use std::{
     io,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd, RawFd},
         unix::fs::MetadataExt,
     },
     path::{Path, PathBuf},
@@ -73,6 +73,16 @@ impl Sockets {
         Ok(())
     }
 
+    /// The numbers of the sockets that segue holds and did not make.
+    #[must_use]
+    pub fn adopted(&self) -> Vec<RawFd> {
+        let shared = |entry: &Entry| match &entry.kind {
+            Kind::Shared { socket, path: None } => Some(socket.as_raw_fd()),
+            Kind::Shared { path: Some(_), .. } | Kind::Grouped(_) | Kind::Closed => None,
+        };
+        self.entries.iter().filter_map(shared).collect()
+    }
+
     /// How many a generation gets.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -136,6 +146,11 @@ impl Sockets {
             result = result.and(act(group));
         }
         result
+    }
+
+    /// How many connections wait for this generation.
+    pub fn queued(&mut self, generation: u64) -> u32 {
+        self.groups().map(|group| group.queued(generation)).sum()
     }
 
     /// Does nobody wait for this generation, or can nobody have begun to since new connections go elsewhere?

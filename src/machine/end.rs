@@ -6,7 +6,7 @@ use super::{
 };
 
 impl Turn<'_> {
-    pub(super) fn on_exited(&mut self, number: u64, ending: Ending) {
+    pub(super) fn on_exited(&mut self, number: u64, ending: Ending, queued: bool) {
         match self.state.role(number) {
             Some(
                 Role::Starting | Role::Serving | Role::Standby | Role::Emptying | Role::Terminating | Role::Killed,
@@ -18,8 +18,12 @@ impl Turn<'_> {
         match self.state.restart.as_ref().map(|restart| restart.stage) {
             Some(Stage::Candidate { new, .. }) if new == number => self.roll_back(&why("before it was ready")),
             Some(Stage::Candidate { new, old }) if old == number => {
-                self.state.ending = Some(ending);
-                self.succeed(new);
+                self.ended_as_asked(ending);
+                if queued {
+                    self.begin_again(new)
+                } else {
+                    self.succeed(new)
+                }
             }
             Some(Stage::Probation { new, .. }) if new == number => self.roll_back(&why("on probation")),
             Some(Stage::Probation { old, .. }) if old == number => self.commit_without_old(),

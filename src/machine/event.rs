@@ -38,6 +38,8 @@ pub enum Event {
         generation: u64,
         /// With what.
         ending: Ending,
+        /// Do connections wait in its accept queues? Only the next generation to begin can be given them.
+        queued: bool,
     },
     /// Nothing that a generation started is left.
     Emptied {

@@ -53,7 +53,11 @@ pub fn step(limits: &Limits, state: State, event: Event, now: Instant) -> (State
         Event::Started { generation } => turn.on_started(generation),
         Event::NotStarted { generation, fault } => turn.on_not_started(generation, &fault),
         Event::BecameReady { generation } => turn.on_ready(generation),
-        Event::Exited { generation, ending } => turn.on_exited(generation, ending),
+        Event::Exited {
+            generation,
+            ending,
+            queued,
+        } => turn.on_exited(generation, ending, queued),
         Event::Emptied { generation } => turn.on_emptied(generation),
         Event::QueueEmptied { generation } => turn.on_queue_emptied(generation),
         Event::SignalReceived { signal, value } => turn.on_signal(signal, value),

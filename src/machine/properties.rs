@@ -44,7 +44,7 @@ enum Chance {
     Starts(usize),
     CannotStart(usize),
     Ready(usize),
-    Ends(usize, u8),
+    Ends(usize, u8, bool),
     Empties(usize),
     QueueEmpties(usize),
     Hup,
@@ -63,7 +63,7 @@ fn chance() -> impl Strategy<Value = Chance> {
         4 => who.prop_map(Chance::Starts),
         1 => who.prop_map(Chance::CannotStart),
         4 => who.prop_map(Chance::Ready),
-        3 => (who, 0..3_u8).prop_map(|(who, code)| Chance::Ends(who, code)),
+        3 => (who, 0..3_u8, any::<bool>()).prop_map(|(who, code, queued)| Chance::Ends(who, code, queued)),
         3 => who.prop_map(Chance::Empties),
         2 => who.prop_map(Chance::QueueEmpties),
         3 => Just(Chance::Hup),
@@ -161,11 +161,12 @@ impl World {
             Chance::Ready(who) => self
                 .pick(Process::Program, who)
                 .map(|generation| Event::BecameReady { generation }),
-            Chance::Ends(who, code) => self.pick(Process::Program, who).map(|generation| {
+            Chance::Ends(who, code, queued) => self.pick(Process::Program, who).map(|generation| {
                 self.living.insert(generation, Process::Gone);
                 Event::Exited {
                     generation,
                     ending: Ending::Code(code),
+                    queued,
                 }
             }),
             Chance::Empties(who) => {
@@ -190,6 +191,7 @@ impl World {
                 Some(Event::Exited {
                     generation,
                     ending: Ending::Signal(9),
+                    queued: false,
                 })
             }
             Chance::Nonsense(_) => None,
@@ -273,10 +275,13 @@ impl World {
                     .insert(*generation, if hook { Process::Hook } else { Process::Fork });
             }
             Action::Steer { generation } => {
-                // A restart that waited in the queue may stop it within the same turn (stop-first).
+                // A restart that waited in the queue may stop it within the same turn (stop-first); an heir gets them
+                // before it is ready.
                 let role = self.role(*generation);
+                let heir =
+                    self.state.current() == Some(*generation) && matches!(role, Some(Role::Starting | Role::Preparing));
                 prop_assert!(
-                    matches!(role, Some(Role::Serving | Role::Terminating)),
+                    heir || matches!(role, Some(Role::Serving | Role::Terminating)),
                     "steered to {role:?}"
                 );
                 self.steered = Some(*generation);

@@ -141,7 +141,8 @@ impl Turn<'_> {
         self.next_in_queue();
     }
 
-    /// The serving generation ended while its successor was not ready yet: the successor has the service.
+    /// The serving generation ended while its successor was not ready yet: the successor has the service, and new
+    /// connections wait for it.
     pub(super) fn succeed(&mut self, new: u64) {
         self.state.current = Some(new);
         if let Some(generation) = self.state.generation_mut(new) {
@@ -149,6 +150,16 @@ impl Turn<'_> {
         }
         if let Some(restart) = self.state.restart.as_mut() {
             restart.stage = Stage::Alone { new };
+        }
+        self.act(Action::Steer { generation: new });
+    }
+
+    /// The same, but connections wait for the one that ended, and a successor that has begun already cannot be given
+    /// them: it makes way for one that can.
+    pub(super) fn begin_again(&mut self, new: u64) {
+        self.kill(new);
+        if let Some(restart) = self.state.restart.as_mut() {
+            restart.stage = Stage::Clearing;
         }
     }
 

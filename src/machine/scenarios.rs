@@ -45,12 +45,14 @@ fn exited(generation: u64, code: u8) -> Event {
     Event::Exited {
         generation,
         ending: Ending::Code(code),
+        queued: false,
     }
 }
 fn killed(generation: u64, signal: i32) -> Event {
     Event::Exited {
         generation,
         ending: Ending::Signal(signal),
+        queued: false,
     }
 }
 fn emptied(generation: u64) -> Event {
@@ -200,6 +202,27 @@ fn scenarios() -> Vec<Scenario> {
                 (6.5, emptied(1)),
                 (9.0, exited(2, 3)),
                 (9.0, emptied(2)),
+            ]),
+        },
+        Scenario {
+            name: "the old generation ends while the new one is not ready, with connections in its queue: a newer one gets them",
+            limits: plain,
+            happenings: up(&[
+                (5.0, HUP),
+                (5.0, started(2)),
+                (
+                    5.5,
+                    Event::Exited {
+                        generation: 1,
+                        ending: Ending::Code(1),
+                        queued: true,
+                    },
+                ),
+                (5.5, emptied(1)),
+                (5.6, killed(2, 9)),
+                (5.6, emptied(2)),
+                (5.6, started(3)),
+                (9.0, ready(3)),
             ]),
         },
         Scenario {

@@ -65,17 +65,18 @@ impl Question {
                 Err(error) => Err(error.to_string()),
             },
             Target::Tcp(addresses) => {
-                let mut answer = Err("no address".to_owned());
+                let mut faults = Vec::new();
                 for address in addresses {
-                    answer = match connect(*address, &announce).await {
+                    let answer = match connect(*address, &announce).await {
                         Ok(stream) => self.request(TokioIo::new(stream)).await,
-                        Err(error) => Err(format!("{address}: {error}")),
+                        Err(error) => Err(error.to_string()),
                     };
-                    if answer.is_ok() {
-                        break;
+                    match answer {
+                        Ok(()) => return Ok(()),
+                        Err(fault) => faults.push(format!("{address}: {fault}")),
                     }
                 }
-                answer
+                Err(faults.join(", "))
             }
         }
     }

@@ -73,7 +73,11 @@ impl Supervisor {
                 self.main_ended(generation, pid);
                 let event = match fault {
                     Some(fault) => Event::NotStarted { generation, fault },
-                    None => Event::Exited { generation, ending },
+                    None => Event::Exited {
+                        generation,
+                        ending,
+                        queued: self.sockets.queued(generation) > 0,
+                    },
                 };
                 self.events.push_back(event);
             }

@@ -176,7 +176,8 @@ async fn supervise(
         tracing::info!(pid = std::process::id(), "not PID 1: gathering orphans as a subreaper");
     }
     supervisor.tell(&first);
-    supervisor.inherited.let_go(&[]);
+    let adopted = supervisor.sockets.adopted();
+    supervisor.inherited.let_go(&adopted);
     supervisor.changed = SignalSet::of(signals::handled().iter().chain([libc::SIGCHLD]));
     match Signals::install() {
         Ok(signals) => supervisor.run(signals, receiver).await,

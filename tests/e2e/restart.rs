@@ -159,7 +159,7 @@ fn a_dual_stack_port_is_reached_over_ipv6_too() {
 /// Sockets that segue was given itself go to every generation.
 #[test]
 fn inherited_sockets_are_passed_on() {
-    use std::os::{fd::AsRawFd, unix::process::CommandExt};
+    use std::os::unix::process::CommandExt;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let files = directory();
@@ -178,12 +178,13 @@ fn inherited_sockets_are_passed_on() {
         shell.env(name, value.unwrap());
     }
     shell.stderr(fs::File::create(files.path().join("log")).unwrap());
-    let socket = listener.as_raw_fd();
+    // A copy far away, so that putting it to number 3 is a copy again, which clears close-on-exec.
+    let far = nix::fcntl::fcntl(&listener, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(100)).unwrap();
     #[expect(unsafe_code, reason = "passing a socket at a number")]
-    // SAFETY: dup2 is async-signal-safe, and clears close-on-exec.
+    // SAFETY: dup2 is async-signal-safe.
     unsafe {
         shell.pre_exec(move || {
-            if libc::dup2(socket, 3) == 3 {
+            if libc::dup2(far, 3) == 3 {
                 Ok(())
             } else {
                 Err(std::io::Error::last_os_error())
@@ -192,6 +193,7 @@ fn inherited_sockets_are_passed_on() {
     }
     command = shell;
     let mut segue = crate::support::segue::Segue::spawn(As::Subreaper, command, files);
+    nix::unistd::close(far).unwrap();
     drop(listener);
     segue.ready(1);
     let load = Load::start(address, "/", 2);
@@ -330,7 +332,9 @@ fn many_restarts_leave_nothing_behind() {
             fs::read_dir(format!("/proc/{pid}/task")).unwrap().count(),
         )
     };
-    let early = files_after(&mut segue, 5);
-    let late = files_after(&mut segue, 40);
-    assert_eq!(early, late, "files and threads");
+    let (files_early, threads_early) = files_after(&mut segue, 5);
+    let (files_late, threads_late) = files_after(&mut segue, 40);
+    assert_eq!(threads_early, threads_late);
+    // At most two spare members stay in a group for the next generation.
+    assert!(files_late <= files_early + 2, "{files_early} files became {files_late}");
 }
