@@ -109,10 +109,8 @@ fn a_crash_during_a_restart_is_no_end() {
     segue.signal(libc::SIGHUP);
     segue.line("generation started", 2);
     client::get(loopback(port), "/crash").unwrap_err();
-    assert_eq!(
-        client::get(loopback(port), "/generation").unwrap().trim(),
-        "2",
-        "it waited in the queue"
-    );
+    // It waited in the queue: of the second, or of the first, which only a third can be given.
+    let served_by = client::get(loopback(port), "/generation").unwrap();
+    assert!(["2", "3"].contains(&served_by.trim()), "{served_by}");
     segue.line("restart succeeded", 1);
 }
