@@ -1,5 +1,11 @@
 //! What the documents say is what the code does. With `UPDATE_DOCS=1` the printed parts are written anew.
 #![cfg(feature = "entrypoint")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::string_slice,
+    clippy::tests_outside_test_module,
+    reason = "a test ends by panicking"
+)]
 
 use std::fs;
 use std::path::Path;
@@ -38,4 +44,76 @@ fn the_configuration_page_is_printed_from_the_table() {
 #[test]
 fn the_table_in_the_readme_is_printed_from_the_table() {
     assert_eq!(printed("README.md", "settings", &short_table()), Ok(()));
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap_or_default()
+}
+
+/// Every `SEGUE_NAME` in a text.
+fn names(text: &str) -> Vec<String> {
+    let is_part = |it: char| it.is_ascii_uppercase() || it == '_' || it.is_ascii_digit();
+    let word = |at: usize| text[at..].chars().take_while(|it| is_part(*it)).collect::<String>();
+    text.match_indices("SEGUE_")
+        .map(|(at, _)| word(at))
+        .filter(|name| !name.ends_with('_'))
+        .collect()
+}
+
+#[test]
+fn documents_and_examples_name_settings_that_exist() {
+    // What segue tells the program, what Kubernetes injects, and what the tests are told.
+    let others = [
+        "SEGUE_GENERATION",
+        "SEGUE_PORT",
+        "SEGUE_SERVICE_HOST",
+        "SEGUE_TEST_REQUIRE_DOCKER",
+    ];
+    for file in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "Dockerfile",
+        "docker-compose.yml",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "Makefile",
+    ] {
+        for name in names(&read(file)) {
+            let known = segue::settings::row(&name).is_some() || others.contains(&name.as_str());
+            assert!(known, "{file} names {name}, which is no setting");
+        }
+    }
+}
+
+#[test]
+fn the_map_names_every_folder_and_no_other() {
+    let map = read("ARCHITECTURE.md");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for entry in fs::read_dir(source).unwrap() {
+        let entry = entry.unwrap();
+        if entry.path().is_dir() {
+            let row = format!("| `{}/` |", entry.file_name().to_str().unwrap());
+            assert!(map.contains(&row), "ARCHITECTURE.md has no row {row}");
+        }
+    }
+    let rows = map
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("/` |"));
+    for (folder, _) in rows {
+        assert!(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder).is_dir(),
+            "{folder}/ is gone"
+        );
+    }
+}
+
+#[test]
+fn the_readme_tells_every_exit_code() {
+    let readme = read("README.md");
+    for code in ["64", "70", "71", "78", "126", "127", "128+N"] {
+        assert!(
+            readme.contains(&format!("| {code} |")),
+            "README.md has no row for exit code {code}"
+        );
+    }
 }

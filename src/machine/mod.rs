@@ -15,7 +15,7 @@
 //!                                 └────── late, or crashed ────────────────────► Killed ─────────────► gone
 //! ```
 //!
-//! [`docs/state-machine.md`](https://docs.rs/crate/segue) is printed from the scenario table in `scenarios.rs`.
+//! `docs/state-machine.md` is printed from the scenario table in `scenarios/`.
 
 mod action;
 mod end;

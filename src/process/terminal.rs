@@ -17,13 +17,8 @@ pub(super) fn is_ours() -> bool {
 /// Makes a program's process group the foreground group. SIGTTOU is blocked in segue, so that a background process
 /// group (which segue's own is from then on) may do this.
 pub fn give_to(group: Pid) {
-    match tcsetpgrp(stdin(), group) {
-        // A job that was stopped for reading in the background tries again.
-        Ok(()) => {
-            let continued = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGCONT);
-            tracing::debug!(group = group.as_raw(), ?continued, "gave the terminal to the program");
-        }
-        Err(error) => tracing::debug!(group = group.as_raw(), %error, "cannot give the terminal to the program"),
+    if let Err(error) = tcsetpgrp(stdin(), group) {
+        tracing::debug!(group = group.as_raw(), %error, "cannot give the terminal to the program");
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{io, time::Instant};
 
+use nix::unistd::Pid;
+
 use super::{Supervisor, children::Task, generation::Generation};
 use crate::{
     machine::{Action, Event},
@@ -86,12 +88,16 @@ impl Supervisor {
             .generations
             .iter()
             .any(|(number, it)| *number != generation && it.living().is_some());
-        if let Some(it) = self.generations.get_mut(&generation) {
-            it.stop_probing();
-            if let Some(main) = it.living().filter(|_| others && self.inherited.foreground) {
-                terminal::give_to(main.pid);
-            }
-        }
+        let Some(it) = self.generations.get_mut(&generation) else {
+            return;
+        };
+        it.stop_probing();
+        let waits = others && self.inherited.foreground;
+        let Some(pid) = it.living().map(|main| main.pid).filter(|_| waits) else {
+            return;
+        };
+        terminal::give_to(pid);
+        self.wake_if_stopped(generation, pid);
     }
 
     /// The stop signal to the program; SIGTERM to a hook that has not become a program yet.
@@ -107,7 +113,11 @@ impl Supervisor {
             libc::SIGTERM
         };
         self.signal(generation, signal, None);
-        // A stopped process hears nothing before it goes on.
+        self.wake_if_stopped(generation, pid);
+    }
+
+    /// A stopped process (by SIGSTOP, or for having read in the background) hears nothing before it goes on.
+    fn wake_if_stopped(&mut self, generation: u64, pid: Pid) {
         if tree::process(pid.as_raw()).is_some_and(|process| process.state == b'T') {
             self.signal(generation, libc::SIGCONT, None);
         }

@@ -1,0 +1,125 @@
+//! Start, stop, signals and the end of the program.
+
+use std::time::Duration;
+
+use super::*;
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario {
+            name: "the program ends by itself, and segue with its code",
+            limits: plain,
+            happenings: up(&[(5.0, exited(1, 7)), (5.0, emptied(1))]),
+        },
+        Scenario {
+            name: "the program cannot be found",
+            limits: plain,
+            happenings: vec![
+                (0.0, Event::Booted),
+                (0.0, not_started(1, 127, "not found")),
+                (0.0, emptied(1)),
+            ],
+        },
+        Scenario {
+            name: "a graceful stop, over as soon as nothing is left",
+            limits: plain,
+            happenings: up(&[(5.0, STOP), (6.0, exited(1, 0)), (6.0, emptied(1))]),
+        },
+        Scenario {
+            name: "a stop with a delay: not ready, still accepting, then the stop signal",
+            limits: |l| l.drain_delay = Duration::from_secs(4),
+            happenings: up(&[
+                (5.0, STOP),
+                (6.0, STOP),
+                (9.0, TIME),
+                (9.5, killed(1, 15)),
+                (9.5, emptied(1)),
+            ]),
+        },
+        Scenario {
+            name: "a repeated stop request is passed on again, and is no escalation",
+            limits: plain,
+            happenings: up(&[(5.0, STOP), (6.0, STOP), (7.0, exited(1, 0)), (7.0, emptied(1))]),
+        },
+        Scenario {
+            name: "a program that ignores the stop signal is killed at the deadline",
+            limits: plain,
+            happenings: up(&[(5.0, STOP), (35.0, TIME), (35.0, killed(1, 9)), (35.0, emptied(1))]),
+        },
+        Scenario {
+            name: "a process that even SIGKILL does not end is left to the kernel",
+            limits: plain,
+            happenings: up(&[(5.0, STOP), (35.0, TIME), (37.0, TIME)]),
+        },
+        Scenario {
+            name: "what the program left behind gets time to clean up, then SIGKILL",
+            limits: plain,
+            happenings: up(&[(5.0, exited(1, 0)), (10.0, TIME), (10.0, emptied(1))]),
+        },
+        Scenario {
+            name: "success: dying of the stop signal that was asked for",
+            limits: |l| l.success_signal = Some(15),
+            happenings: up(&[(5.0, STOP), (5.1, killed(1, 15)), (5.1, emptied(1))]),
+        },
+        Scenario {
+            name: "success: a listed exit code",
+            limits: |l| l.success_codes = vec![143],
+            happenings: up(&[(5.0, killed(1, 15)), (5.1, emptied(1))]),
+        },
+        Scenario {
+            name: "a stop during the pre-start command",
+            limits: |l| l.pre_start = true,
+            happenings: vec![
+                (0.0, Event::Booted),
+                (1.0, STOP),
+                (
+                    1.0,
+                    Event::Prepared {
+                        generation: 1,
+                        outcome: Err(Fault {
+                            code: 143,
+                            reason: "it was ended by signal 15".into(),
+                        }),
+                    },
+                ),
+                (1.0, emptied(1)),
+            ],
+        },
+        Scenario {
+            name: "a signal that comes during the pre-start command waits for the program",
+            limits: |l| l.pre_start = true,
+            happenings: vec![
+                (0.0, Event::Booted),
+                (
+                    0.5,
+                    Event::SignalReceived {
+                        signal: 10,
+                        value: None,
+                    },
+                ),
+                (
+                    1.0,
+                    Event::Prepared {
+                        generation: 1,
+                        outcome: Ok(()),
+                    },
+                ),
+            ],
+        },
+        Scenario {
+            name: "post-stop after the last generation",
+            limits: |l| l.post_stop = true,
+            happenings: up(&[
+                (5.0, STOP),
+                (6.0, exited(1, 0)),
+                (6.0, emptied(1)),
+                (7.0, Event::PostStopEnded),
+            ]),
+        },
+        Scenario {
+            name: "a post-stop command that hangs",
+            limits: |l| l.post_stop = true,
+            happenings: up(&[(5.0, exited(1, 0)), (5.0, emptied(1)), (10.0, TIME)]),
+        },
+    ]
+}

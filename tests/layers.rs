@@ -1,0 +1,234 @@
+//! The arrows of ARCHITECTURE.md: who may use whom, where `unsafe` may be, and what the machine does without.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::tests_outside_test_module,
+    reason = "a test ends by panicking"
+)]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Each folder of `src`, and the folders that it may use.
+const ARROWS: [(&str, &[&str]); 9] = [
+    ("machine", &[]),
+    ("settings", &[]),
+    ("systemd", &[]),
+    ("process", &["machine"]),
+    ("handover", &["process"]),
+    ("readiness", &["process"]),
+    ("telemetry", &["process"]),
+    (
+        "runtime",
+        &["machine", "settings", "process", "handover", "readiness", "telemetry"],
+    ),
+    ("cli", &["settings", "process", "runtime", "readiness"]),
+];
+
+/// The files below which lies the kernel.
+const UNSAFE: [&str; 11] = [
+    "handover/steering.rs",
+    "main.rs",
+    "process/files.rs",
+    "process/reaper.rs",
+    "process/send.rs",
+    "process/signals.rs",
+    "process/sigset.rs",
+    "process/spawn.rs",
+    "runtime/launch.rs",
+    "systemd/listen_fds.rs",
+    "telemetry/stderr.rs",
+];
+
+/// A file may be this long, its tests included.
+const LONGEST: usize = 400;
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|path| path.is_dir());
+    let below = folders.iter().flat_map(|folder| self::files(folder));
+    files
+        .into_iter()
+        .filter(|file| file.extension().is_some_and(|it| it == "rs"))
+        .chain(below)
+        .collect()
+}
+
+fn name(path: &Path) -> String {
+    path.strip_prefix(source())
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .replace('\\', "/")
+}
+
+/// The text without comments and without what is compiled for tests only.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let text = text
+        .split("\n#[cfg(test)]\nmod tests")
+        .next()
+        .unwrap_or(&text)
+        .to_owned();
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+fn words_after<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+    text.match_indices(prefix).map(move |(at, _)| {
+        let rest = &text[at + prefix.len()..];
+        &rest[..rest
+            .find(|it: char| !it.is_alphanumeric() && it != '_')
+            .unwrap_or(rest.len())]
+    })
+}
+
+#[test]
+fn every_folder_uses_only_those_below_it() {
+    let known: BTreeSet<&str> = ARROWS.iter().map(|arrow| arrow.0).collect();
+    let folders: BTreeSet<String> = fs::read_dir(source())
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(
+        known,
+        folders.iter().map(String::as_str).collect(),
+        "a folder without arrows, or arrows without one"
+    );
+    for (folder, allowed) in ARROWS {
+        for file in files(&source().join(folder)) {
+            let code = code(&file);
+            // `use crate::{…}` names several at once.
+            let grouped = code.split("use crate::{").skip(1).flat_map(|rest| {
+                let rest = rest.split("};").next().unwrap_or("");
+                known.iter().filter(move |folder| {
+                    rest.split(|it: char| !it.is_alphanumeric() && it != '_')
+                        .any(|word| word == **folder)
+                        && (rest.contains(&format!("{folder}::")) || rest.contains(&format!("{folder},")))
+                })
+            });
+            for used in words_after(&code, "crate::")
+                .filter(|it| known.contains(it))
+                .chain(grouped.copied())
+            {
+                let fine = used == folder || allowed.contains(&used);
+                assert!(
+                    fine,
+                    "{}: {folder}/ must not use {used}/ (see ARCHITECTURE.md)",
+                    name(&file)
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_machine_has_no_clock_no_system_and_no_log() {
+    let forbidden = [
+        "Instant::now",
+        "SystemTime",
+        "tokio",
+        "nix::",
+        "libc::",
+        "tracing",
+        "std::env",
+        "std::fs",
+        "std::io",
+        "std::net",
+        "std::os",
+        "std::process",
+        "std::thread",
+        "RawFd",
+        "OwnedFd",
+        "Pid",
+        "unsafe",
+    ];
+    for file in files(&source().join("machine")) {
+        if name(&file) == "machine/properties.rs" || name(&file).starts_with("machine/scenarios/") {
+            continue;
+        }
+        let code = code(&file);
+        for word in forbidden {
+            assert!(!code.contains(word), "{} uses {word}", name(&file));
+        }
+        assert!(
+            !code.contains("_ => todo") && !code.contains("unreachable!"),
+            "{}",
+            name(&file)
+        );
+    }
+}
+
+#[test]
+fn unsafe_is_where_it_is_argued_and_nowhere_else() {
+    let has_unsafe = |file: &PathBuf| code(file).contains("unsafe {") || code(file).contains("#[unsafe(");
+    let found: BTreeSet<String> = files(&source())
+        .iter()
+        .filter(|file| has_unsafe(file))
+        .map(|file| name(file))
+        .collect();
+    assert_eq!(found, UNSAFE.iter().map(|it| (*it).to_owned()).collect());
+}
+
+#[test]
+fn only_the_reaper_waits_only_send_signals_only_spawn_forks() {
+    for (words, place) in [
+        (
+            &["libc::waitpid", "libc::waitid", "nix::sys::wait", "wait4"][..],
+            "process/reaper.rs",
+        ),
+        (
+            &[
+                "libc::kill",
+                "pidfd_send_signal",
+                "libc::sigqueue",
+                "signal::kill",
+                "killpg",
+            ][..],
+            "process/send.rs",
+        ),
+        (
+            &[
+                "libc::fork",
+                "libc::clone",
+                "libc::execve",
+                "SYS_clone",
+                "process::Command",
+            ][..],
+            "process/spawn.rs",
+        ),
+    ] {
+        for file in files(&source()) {
+            let code = code(&file);
+            for word in words.iter().filter(|word| code.contains(**word)) {
+                assert_eq!(name(&file), place, "{word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn files_are_short_and_begin_by_saying_what_they_are_for() {
+    let mut lengths = Vec::new();
+    for file in files(&source()) {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("//!"), "{} does not say what it is for", name(&file));
+        let length = text.lines().count();
+        assert!(length <= LONGEST, "{} has {length} lines", name(&file));
+        lengths.push(length);
+    }
+    lengths.sort_unstable();
+    let median = lengths[lengths.len() / 2];
+    assert!(median <= 150, "the median file has {median} lines");
+}
