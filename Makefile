@@ -27,6 +27,7 @@ setup:
 	@scripts/setup $(SETUP_FLAGS)
 
 demo: setup build
+	cargo build --locked --release --example hello
 	scripts/demo
 
 build:
@@ -46,7 +47,7 @@ bench: setup build
 	scripts/bench
 
 docs:
-	UPDATE_DOCS=1 cargo test --locked --lib --test promises
+	UPDATE_DOCS=1 cargo test --locked --lib --test promises -- --test-threads=1
 
 image: LABELS = --build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1) \
   --build-arg REVISION=$(shell git rev-parse HEAD 2> /dev/null || echo unknown)
