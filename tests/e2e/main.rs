@@ -14,10 +14,14 @@
 )]
 
 mod crash;
+mod faults;
+mod init;
+mod leftovers;
 mod logs;
 mod readiness;
 mod restart;
 mod rollback;
+mod signals;
 mod steering;
 mod stop;
 mod support;

@@ -161,12 +161,12 @@ impl Segue {
 
     /// What the program and segue wrote to stderr, in lines.
     pub fn stderr(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.files.path().join("log")).unwrap()).into_owned()
+        String::from_utf8_lossy(&fs::read(self.files.path().join("log")).unwrap_or_default()).into_owned()
     }
 
     /// What the program wrote to stdout.
     pub fn stdout(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.files.path().join("out")).unwrap()).into_owned()
+        String::from_utf8_lossy(&fs::read(self.files.path().join("out")).unwrap_or_default()).into_owned()
     }
 
     /// The log's lines so far.
