@@ -14,7 +14,9 @@
 )]
 
 mod crash;
+mod docker;
 mod faults;
+mod image;
 mod init;
 mod leftovers;
 mod logs;
@@ -25,3 +27,4 @@ mod signals;
 mod steering;
 mod stop;
 mod support;
+mod terminal;

@@ -1,0 +1,98 @@
+"""Runs a command on a pseudo-terminal of its own and talks to it: `terminal.py SCENARIO COMMAND…`, exit code 0 if all went well."""
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import sys
+import termios
+import time
+
+scenario, command = sys.argv[1], sys.argv[2:]
+PATIENCE = 30
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp(command[0], command)
+seen = b""
+
+
+def expect(text):
+    """Waits for a text that was not taken yet."""
+    global seen
+    end = time.monotonic() + PATIENCE
+    while text not in seen:
+        left = end - time.monotonic()
+        if left < 0 or not select.select([terminal], [], [], left)[0]:
+            sys.exit(f"{scenario}: no {text!r} in {seen!r}")
+        try:
+            more = os.read(terminal, 65536)
+        except OSError:
+            sys.exit(f"{scenario}: it ended without {text!r}: {seen!r}")
+        seen += more
+    seen = seen[seen.index(text) + len(text):]
+
+
+def foreground(is_shell):
+    """Waits until the shell has the terminal, or somebody else."""
+    end = time.monotonic() + PATIENCE
+    while (os.tcgetpgrp(terminal) == shell) != is_shell:
+        if time.monotonic() > end:
+            sys.exit(f"{scenario}: the terminal does not change hands")
+        time.sleep(0.01)
+
+
+def send(text):
+    os.write(terminal, text)
+
+
+def ended():
+    """The exit code."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        # A terminal that nobody reads holds up who writes to it.
+        if select.select([terminal], [], [], 0.01)[0]:
+            try:
+                os.read(terminal, 65536)
+            except OSError:
+                pass
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+    os.kill(pid, signal.SIGKILL)
+    sys.exit(f"{scenario}: it does not end")
+
+
+if scenario == "interrupt":
+    # The program: prints up, then waits. Ctrl-C ends it, by the kernel and not by segue.
+    expect(b"up")
+    send(b"\x03")
+    code = ended()
+    assert code == 130, code
+elif scenario == "size":
+    expect(b"up")
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 99, 0, 0))
+    expect(b"33 99")
+    send(b"\x03")
+    ended()
+elif scenario == "shell":
+    # An interactive shell with job control: Ctrl-Z, jobs, fg, Ctrl-C.
+    send(b"PS1='pro''mpt> '; echo rea''dy\n")
+    expect(b"ready")
+    expect(b"prompt> ")
+    shell = os.tcgetpgrp(terminal)
+    send(b"sleep 1000\n")
+    foreground(is_shell=False)
+    send(b"\x1a")
+    expect(b"Stopped")
+    expect(b"prompt> ")
+    send(b"fg\n")
+    expect(b"sleep 1000")
+    foreground(is_shell=False)
+    send(b"\x03")
+    expect(b"prompt> ")
+    send(b"exit 7\n")
+    code = ended()
+    assert code == 7, code
+else:
+    sys.exit(f"unknown scenario {scenario}")
