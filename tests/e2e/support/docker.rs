@@ -67,7 +67,7 @@ pub fn empty_image() -> &'static str {
 
 /// What to run in a container: the machine's programs, segue as ENTRYPOINT.
 pub fn with_machine(words: &mut Vec<String>) {
-    for path in ["/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/passwd", "/etc/group"] {
+    for path in ["/usr", "/lib", "/lib64", "/bin", "/etc/passwd", "/etc/group"] {
         if Path::new(path).exists() {
             words.push(format!("--volume={path}:{path}:ro"));
         }
