@@ -274,3 +274,35 @@ fn segue_is_the_init_that_it_is_called() {
         .unwrap();
     assert_eq!(output.status.code(), Some(6));
 }
+
+/// Nothing wakes segue while nothing happens.
+#[test]
+fn an_idle_segue_sleeps() {
+    for how in BOTH {
+        let port = free_port();
+        let mut segue = Recipe::new(how, ["sleep", "1000"])
+            .set("SEGUE_LISTEN", format!("127.0.0.1:{port}"))
+            .start();
+        segue.ready(1);
+        let pid = segue.pid();
+        let switches = || {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+            status
+                .lines()
+                .find(|line| line.starts_with("voluntary_ctxt_switches"))
+                .unwrap()
+                .to_owned()
+        };
+        // What the start still had to do is done when nothing has changed for a while.
+        let mut calm = (switches(), std::time::Instant::now());
+        wait::until("segue has settled", || {
+            let now = switches();
+            if now != calm.0 {
+                calm = (now, std::time::Instant::now());
+            }
+            (calm.1.elapsed() > std::time::Duration::from_millis(500)).then_some(())
+        });
+        let before = switches();
+        wait::throughout(std::time::Duration::from_secs(5), "it sleeps", || switches() == before);
+    }
+}
