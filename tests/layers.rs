@@ -25,7 +25,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
         "runtime",
         &["machine", "settings", "process", "handover", "readiness", "telemetry"],
     ),
-    ("cli", &["settings", "process", "runtime", "readiness"]),
+    ("cli", &["settings", "process", "runtime"]),
 ];
 
 /// The files below which lies the kernel.

@@ -2,7 +2,7 @@
 //!
 //! `std::process::Command` is of no use here: it changes dispositions, knows the environment only before the fork
 //! (`LISTEN_PID` is the child's own pid), and waits for the exec. Here the outcome of the exec comes later, over a pipe
-//! that closes itself when the exec succeeds ([`Launch::outcome`]).
+//! that closes itself when the exec succeeds ([`Verdict`]).
 #![expect(unsafe_code, reason = "fork, and what is allowed between fork and exec")]
 
 use std::{
@@ -162,7 +162,7 @@ fn shell(plan: &Plan<'_>) -> Vec<*const c_char> {
 }
 
 impl Launch {
-    /// The pipe that tells when [`Launch::outcome`] can.
+    /// The process, and the pipe that tells how the exec came out.
     #[must_use]
     pub fn into_parts(self) -> (Pid, Option<OwnedFd>, Verdict) {
         (self.pid, self.pidfd, Verdict(self.verdict))

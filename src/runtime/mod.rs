@@ -80,6 +80,8 @@ struct Supervisor {
     told_no_handover: bool,
     /// Why segue ends, for the termination log.
     last_reason: String,
+    /// The signal that asked for the end.
+    stopped_by: Option<String>,
     exit: Option<u8>,
 }
 
@@ -161,6 +163,7 @@ async fn supervise(
         sender,
         told_no_handover: false,
         last_reason: String::new(),
+        stopped_by: None,
         exit: None,
     };
     // Whatever can wait until the program has been started does: the program starts as soon as it would without us.
@@ -273,8 +276,8 @@ impl Supervisor {
         let restarts = self.settings.on_hup() == OnHup::Restart;
         match signal {
             Some(signal) if self.settings.stop_on.contains(signal) => {
-                tracing::info!(signal = named, sender, user, "asked to stop");
-                self.last_reason = format!("stopped by {named}");
+                tracing::info!(signal = %named, sender, user, "asked to stop");
+                self.stopped_by = Some(named);
                 self.events.push_back(Event::StopRequested);
             }
             // One from the kernel says that the terminal is gone, which is no wish for a restart.
@@ -365,6 +368,11 @@ impl Supervisor {
             .inherited
             .directory()
             .map_or_else(|| path.to_owned(), |directory| directory.join(path));
-        termination::write(&path, created, &self.last_reason);
+        let asked = self
+            .stopped_by
+            .as_ref()
+            .map(|signal| format!("stopped by {signal}; "))
+            .unwrap_or_default();
+        termination::write(&path, created, &format!("{asked}{}", self.last_reason));
     }
 }

@@ -114,24 +114,13 @@ fn detail(event: &Event) -> Option<String> {
 
 /// What a person who finds the container ended would want to know.
 fn reason(event: &Event) -> Option<String> {
-    match event {
-        Event::Exited { ending, .. } => Some(format!("the program {ending}")),
-        Event::Prepared {
-            outcome: Err(fault), ..
-        }
-        | Event::NotStarted { fault, .. } => Some(fault.reason.clone()),
-        Event::Booted
-        | Event::Prepared { outcome: Ok(()), .. }
-        | Event::Started { .. }
-        | Event::BecameReady { .. }
-        | Event::Emptied { .. }
-        | Event::QueueEmptied { .. }
-        | Event::SignalReceived { .. }
-        | Event::RestartRequested { .. }
-        | Event::StopRequested
-        | Event::PostStopEnded
-        | Event::TimePassed => None,
-    }
+    let failed = matches!(
+        event,
+        Event::Prepared { outcome: Err(_), .. } | Event::NotStarted { .. }
+    );
+    let ended = matches!(event, Event::Exited { .. });
+    let detail = detail(event).filter(|_| failed || ended)?;
+    Some(if ended { format!("the program {detail}") } else { detail })
 }
 
 fn phase(phase: Phase) -> &'static str {

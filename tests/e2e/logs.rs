@@ -95,6 +95,22 @@ fn the_last_reason_is_left_for_kubernetes() {
     }
 }
 
+#[test]
+fn the_last_reason_tells_who_asked_for_the_end() {
+    let files = directory();
+    let path = files.path().join("termination-log");
+    let mut segue = Recipe::new(As::Init, ["sleep", "1000"])
+        .set("SEGUE_TERMINATION_LOG", &path)
+        .start();
+    segue.ready(1);
+    segue.signal(libc::SIGTERM);
+    segue.wait();
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        "stopped by SIGTERM; the program was ended by signal 15"
+    );
+}
+
 /// Bad settings are for a person to read: plain lines, all of them, and nothing was started.
 #[test]
 fn all_bad_settings_are_told_at_once_and_nothing_starts() {
