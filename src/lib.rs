@@ -7,29 +7,30 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("segue runs on Linux; on Windows and macOS run it through Docker: docker-compose up --build");
 
+#[cfg(target_os = "linux")]
 pub mod systemd;
 
-#[cfg(feature = "entrypoint")]
+#[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
 pub mod cli;
-#[cfg(feature = "entrypoint")]
+#[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
 pub mod handover;
-#[cfg(feature = "entrypoint")]
+#[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
 pub mod machine;
-#[cfg(feature = "entrypoint")]
+#[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
 pub mod process;
-#[cfg(feature = "entrypoint")]
+#[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
 pub mod readiness;
-#[cfg(feature = "entrypoint")]
+#[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
 pub mod runtime;
-#[cfg(feature = "entrypoint")]
+#[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
 pub mod settings;
-#[cfg(feature = "entrypoint")]
+#[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
 pub mod telemetry;
