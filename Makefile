@@ -34,7 +34,8 @@ build:
 	cargo build --locked --release --bin segue
 
 test: setup check
-	cargo nextest run --locked --all-targets
+	cargo build --locked --examples
+	cargo nextest run --locked --lib --tests
 	RUSTDOCFLAGS="-C target-feature=+crt-static" cargo test --locked --doc
 
 check:
