@@ -10,7 +10,7 @@ export RUSTFLAGS := -C target-feature=+crt-static
 
 # A run that proves things for others must not skip what it cannot reach.
 ifeq ($(CI),true)
-export SEGUE_TEST_REQUIRE_DOCKER := 1
+export TESTS_REQUIRE_DOCKER := 1
 SETUP_FLAGS := --docker
 endif
 

@@ -67,7 +67,7 @@ fn documents_and_examples_name_settings_that_exist() {
         "SEGUE_GENERATION",
         "SEGUE_PORT",
         "SEGUE_SERVICE_HOST",
-        "SEGUE_TEST_REQUIRE_DOCKER",
+        "TESTS_REQUIRE_DOCKER",
     ];
     for file in [
         "README.md",

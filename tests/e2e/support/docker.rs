@@ -18,7 +18,7 @@ pub fn is_there() -> bool {
         .output()
         .is_ok_and(|output| output.status.success());
     assert!(
-        there || std::env::var_os("SEGUE_TEST_REQUIRE_DOCKER").is_none(),
+        there || std::env::var_os("TESTS_REQUIRE_DOCKER").is_none(),
         "no Docker engine is reachable"
     );
     if !there {
