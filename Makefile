@@ -34,9 +34,9 @@ build:
 	cargo build --locked --release --bin segue
 
 test: setup check
+	RUSTDOCFLAGS="-C target-feature=+crt-static" cargo test --locked --doc
 	cargo build --locked --examples
 	cargo nextest run --locked --lib --tests
-	RUSTDOCFLAGS="-C target-feature=+crt-static" cargo test --locked --doc
 
 check:
 	cargo fmt --check
