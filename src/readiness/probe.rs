@@ -93,10 +93,15 @@ impl Question {
             .header("user-agent", "segue-readiness");
         let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
         let answer = async { sender.send_request(request).await.map(|response| response.status()) };
-        tokio::pin!(connection);
-        let status = tokio::select! {
-            status = answer => status.map_err(fault)?,
-            ended = connection.as_mut() => return Err(ended.err().map_or("closed".into(), fault)),
+        tokio::pin!(connection, answer);
+        let mut open = true;
+        let status = loop {
+            tokio::select! {
+                biased;
+                status = &mut answer => break status.map_err(fault)?,
+                // A server may close right after its answer, which is there all the same.
+                _ = &mut connection, if open => open = false,
+            }
         };
         judge(status)
     }
