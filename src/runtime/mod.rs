@@ -8,6 +8,7 @@ mod environment;
 mod generation;
 mod launch;
 mod leftovers;
+mod panics;
 mod perform;
 mod probing;
 mod story;
@@ -16,7 +17,6 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     ffi::OsString,
     io::Write,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -30,6 +30,7 @@ use self::{
     children::Task,
     generation::Generation,
     launch::Launching,
+    panics::{survive, survive_wait},
     probing::Message,
     story::Turn,
 };
@@ -52,8 +53,6 @@ use crate::{
 const QUEUE_INTERVAL: Duration = Duration::from_millis(20);
 /// Dead children reaped in one go, so that a storm of them does not keep a stop waiting.
 const REAP_BATCH: usize = 1_000;
-/// A fault of segue's own that comes again and again must not become a busy loop.
-const AFTER_PANIC: Duration = Duration::from_millis(100);
 
 /// Segue while it runs a program.
 struct Supervisor {
@@ -186,6 +185,7 @@ async fn supervise(
         Ok(signals) => supervisor.run(signals, receiver).await,
         Err(error) => {
             tracing::error!(%error, "cannot listen to signals");
+            supervisor.kill(1);
             SYSTEM_REFUSED
         }
     }
@@ -193,41 +193,26 @@ async fn supervise(
 
 impl Supervisor {
     async fn run(&mut self, mut signals: Signals, mut messages: mpsc::UnboundedReceiver<Message>) -> u8 {
-        let mut not_before = None;
         loop {
             while let Some(event) = self.events.pop_front() {
-                self.guarded(&mut not_before, |it| {
-                    let turn = it.turn(event);
-                    it.tell(&turn);
+                let told = survive(|| {
+                    let turn = self.turn(event);
+                    self.tell(&turn);
                 });
+                told.await;
             }
             if let Some(code) = self.exit {
                 self.leave_reason();
                 return code;
             }
-            let happening = self.next(&mut signals, &mut messages, not_before.take()).await;
-            self.guarded(&mut not_before, |it| it.translate(happening));
+            if let Some(happening) = survive_wait(self.next(&mut signals, &mut messages)).await {
+                survive(|| self.translate(happening)).await;
+            }
         }
     }
 
-    /// A panic must not end PID 1: it is logged (by the hook), what was under way is lost, and life goes on.
-    fn guarded(&mut self, not_before: &mut Option<Instant>, work: impl FnOnce(&mut Supervisor)) {
-        if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
-            *not_before = Some(Instant::now() + AFTER_PANIC);
-        }
-    }
-
-    async fn next(
-        &mut self,
-        signals: &mut Signals,
-        messages: &mut mpsc::UnboundedReceiver<Message>,
-        not_before: Option<Instant>,
-    ) -> Happening {
-        let mut deadline = self.state.deadline();
-        if let (Some(at), Some(floor)) = (deadline.as_mut(), not_before) {
-            *at = (*at).max(floor);
-        }
-        let deadline = deadline.map(tokio::time::Instant::from_std);
+    async fn next(&mut self, signals: &mut Signals, messages: &mut mpsc::UnboundedReceiver<Message>) -> Happening {
+        let deadline = self.state.deadline().map(tokio::time::Instant::from_std);
         let wait = async {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline).await,
