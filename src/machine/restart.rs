@@ -82,21 +82,21 @@ impl Turn<'_> {
         self.state.restart = Some(Restart { reason, since, stage });
     }
 
-    /// Is there room for one more generation? If not, the oldest that drains is stopped early.
+    /// Is there room for one more generation? If not, and nobody is about to go anyway, the oldest that drains is
+    /// stopped early: it has half of the grace to empty its queue, and the rest to end.
     fn make_room(&mut self) -> bool {
         if self.state.generations.len() < GENERATIONS_LIMIT {
             return true;
         }
-        let soon = Some(self.after(LEFTOVER_GRACE));
-        let current = self.state.current;
-        let Some(oldest) = self.state.generations.iter_mut().find(|it| Some(it.number) != current) else {
+        if !self.state.is_clear() {
             return false;
-        };
-        oldest.kill_by = super::earlier(oldest.kill_by, soon);
-        oldest.until = super::earlier(oldest.until, soon);
-        let (number, role) = (oldest.number, oldest.role);
-        if role == Role::Emptying {
-            self.terminate(number);
+        }
+        let (soon, sooner) = (self.after(LEFTOVER_GRACE), self.after(LEFTOVER_GRACE / 2));
+        let current = self.state.current;
+        if let Some(oldest) = self.state.generations.iter_mut().find(|it| Some(it.number) != current) {
+            let until = if oldest.role == Role::Emptying { sooner } else { soon };
+            oldest.kill_by = super::earlier(oldest.kill_by, Some(soon));
+            oldest.until = super::earlier(oldest.until, Some(until));
         }
         false
     }

@@ -125,6 +125,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 (6.0, ready(3)),
                 (7.0, TIME),
                 (7.0, HUP),
+                (9.5, TIME),
                 (12.0, TIME),
                 (12.0, killed(1, 9)),
                 (12.0, emptied(1)),
