@@ -137,6 +137,14 @@ impl Signals {
     }
 }
 
+impl Drop for Signals {
+    /// Nothing is heard any more. signal-hook closes its pipe before it takes its handlers back, and a signal in between
+    /// would be written to a pipe without a reader: a SIGPIPE, whose own handler writes there again, for ever.
+    fn drop(&mut self) {
+        sigset::set_mask(SignalSet::ALL);
+    }
+}
+
 fn from_siginfo(info: &libc::siginfo_t) -> Received {
     let from_kernel = info.si_code > 0;
     let (sender, user) = if from_kernel {
