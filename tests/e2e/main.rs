@@ -13,6 +13,7 @@
     reason = "tests start processes from outside, wait for them, end by panicking, and share more than each needs"
 )]
 
+mod census;
 mod crash;
 mod docker;
 mod faults;
