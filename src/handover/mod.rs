@@ -5,6 +5,7 @@ pub mod census;
 pub mod group;
 pub mod inherited;
 pub mod listener;
+pub mod listening;
 pub mod order;
 pub mod sockets;
 pub mod steering;

@@ -2,7 +2,6 @@
 
 pub(crate) mod files;
 pub mod inherited;
-pub mod listening;
 pub(crate) mod lookup;
 pub mod program;
 pub mod reaper;

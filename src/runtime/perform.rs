@@ -6,8 +6,9 @@ use nix::unistd::Pid;
 
 use super::{Supervisor, children::Task, generation::Generation};
 use crate::{
+    handover::listening,
     machine::{Action, Event},
-    process::{listening, send, terminal, tree},
+    process::{send, terminal, tree},
     settings::value::{Handover, RestartMode},
 };
 
