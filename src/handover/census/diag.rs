@@ -34,13 +34,14 @@ const BUFFER: usize = 64 * 1024;
 const ATTRIBUTES: usize = 72;
 
 pub(super) fn connections(ports: &BTreeSet<u16>) -> io::Result<Vec<Row>> {
-    let answering = StateFlags::ESTABLISHED
+    let all = StateFlags::ESTABLISHED
+        | StateFlags::SYN_RECV
         | StateFlags::FIN_WAIT1
         | StateFlags::FIN_WAIT2
         | StateFlags::CLOSE_WAIT
         | StateFlags::CLOSING
         | StateFlags::LAST_ACK;
-    to_ports(ports, &answering, &ExtensionFlags::INFO)
+    to_ports(ports, &all, &ExtensionFlags::INFO)
 }
 
 pub(super) fn half_open(ports: &BTreeSet<u16>) -> io::Result<Vec<Row>> {

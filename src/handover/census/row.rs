@@ -1,6 +1,6 @@
 //! SAYS what one line of the kernel's answer means for a socket, whichever way it was asked. Pure.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
 use super::{Connection, Listener, TcpState};
 
@@ -21,6 +21,13 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// The pairs of (local, remote) of those that are.
+    pub(super) fn half_open(rows: &[Row]) -> HashSet<(SocketAddr, SocketAddr)> {
+        let half_open = rows.iter().filter(|row| row.state == TcpState::HalfOpen);
+        half_open.map(|row| (row.local, row.remote)).collect()
+    }
+
+    /// `None` if it is none, or none that matters.
     pub(super) fn connection(self) -> Option<Connection> {
         let may_be_unheld = match self.state {
             TcpState::HalfOpen | TcpState::Listening => return None,
