@@ -29,6 +29,8 @@ pub struct Plan<'a> {
     pub arguments: Vec<CString>,
     /// Its environment, `NAME=value` each. A `LISTEN_PID=` with room for a number is stamped by the child.
     pub environment: Vec<CString>,
+    /// What becomes its stdin, stdout and stderr where that is not segue's own; put there in this order.
+    pub streams: [Option<RawFd>; 3],
     /// What becomes its file 3, 4, ….
     pub files: Vec<RawFd>,
     /// Does its process group become the terminal's foreground group?
@@ -241,7 +243,7 @@ impl Child<'_> {
         if !self.enter_directory() {
             return fault(Step::Directory);
         }
-        if !self.place_files() {
+        if !self.place_streams() || !self.place_files() {
             return fault(Step::Files);
         }
         self.stamp_pid();
@@ -259,6 +261,14 @@ impl Child<'_> {
             Some(directory) => unsafe { libc::chdir(directory.as_ptr()) == 0 },
             None => true,
         }
+    }
+
+    fn place_streams(&self) -> bool {
+        (0..).zip(&self.plan.streams).all(|(target, source)| match source {
+            // SAFETY: numbers only; dup2 clears close-on-exec.
+            Some(source) => unsafe { libc::dup2(*source, target) != -1 },
+            None => true,
+        })
     }
 
     fn place_files(&mut self) -> bool {

@@ -119,6 +119,7 @@ impl Supervisor {
             candidates: program::candidates(name, environment.get("PATH")),
             arguments: words.iter().filter_map(|word| program::c_string(word)).collect(),
             environment: entries,
+            streams: [None; 3],
             files: Vec::new(),
             foreground: false,
             at_once: generation == 1,
