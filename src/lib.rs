@@ -34,3 +34,6 @@ pub mod settings;
 #[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
 pub mod telemetry;
+#[cfg(all(feature = "entrypoint", target_os = "linux"))]
+#[doc(hidden)]
+pub mod verify;

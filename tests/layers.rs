@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Each folder of `src`, and the folders that it may use.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("machine", &[]),
     ("settings", &[]),
     ("systemd", &[]),
@@ -25,7 +25,8 @@ const ARROWS: [(&str, &[&str]); 9] = [
         "runtime",
         &["machine", "settings", "process", "handover", "readiness", "telemetry"],
     ),
-    ("cli", &["settings", "process", "runtime"]),
+    ("verify", &["process"]),
+    ("cli", &["settings", "process", "runtime", "verify"]),
 ];
 
 /// The files below which lies the kernel.

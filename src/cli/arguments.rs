@@ -8,10 +8,11 @@ use std::{
 
 use clap::{Arg, ArgAction, Command, value_parser};
 
-use super::{USAGE, tini};
+use super::{USAGE, tini, verify};
+use crate::settings::value::HttpProbe;
 
 /// Commands that later versions have. Their names are taken already, so that an image built today keeps its meaning.
-const LATER: [&str; 11] = [
+const LATER: [&str; 10] = [
     "start",
     "restart",
     "reload",
@@ -20,7 +21,6 @@ const LATER: [&str; 11] = [
     "signal",
     "status",
     "health",
-    "verify",
     "completions",
     "man",
 ];
@@ -40,6 +40,11 @@ pub(super) enum Invocation {
     },
     /// Show the settings.
     Settings { names: Vec<String>, json: bool },
+    /// Prove that a program loses no request in restarts.
+    Verify {
+        options: verify::Options,
+        program: Vec<OsString>,
+    },
 }
 
 /// A command line that is answered by a text.
@@ -81,7 +86,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Invocation, Answer> {
             Some(_) => run(&words, 1),
             None => run(&words, 1),
         },
-        Some("check" | "settings" | "help") => by_clap(words),
+        Some("check" | "settings" | "verify" | "help") => by_clap(words),
         Some(later) if LATER.contains(&later) => Err(Answer::usage(format!(
             "{later:?} is not available yet in segue {}; to run a program of that name: segue -- {later}",
             env!("CARGO_PKG_VERSION")
@@ -129,6 +134,15 @@ fn by_clap(words: Vec<OsString>) -> Result<Invocation, Answer> {
                 .unwrap_or_default(),
             json: matches.get_flag("json"),
         }),
+        Some(("verify", matches)) => Ok(Invocation::Verify {
+            options: verify::Options {
+                url: matches.get_one::<HttpProbe>("url").cloned(),
+                restarts: matches.get_one::<u32>("restarts").copied().unwrap_or_default(),
+                rate: matches.get_one::<u32>("rate").copied().unwrap_or_default(),
+                json: matches.get_flag("json"),
+            },
+            program: program(matches).ok_or_else(no_program)?,
+        }),
         Some(("run", matches)) => program(matches).map_or_else(|| Err(no_program()), |program| run(&program, 0)),
         Some(_) | None => Err(no_program()),
     }
@@ -173,6 +187,7 @@ fn command() -> Command {
                 .arg(Arg::new("name").value_name("NAME").help("Only these, with or without SEGUE_").num_args(0..))
                 .arg(Arg::new("json").long("json").help("As JSON").action(ArgAction::SetTrue)),
         )
+        .subcommand(verify::command().arg(program("What to prove it of").required(true)))
 }
 
 #[cfg(test)]
@@ -239,6 +254,7 @@ mod tests {
             "segue --version",
             "segue check --help",
             "segue settings --help",
+            "segue verify --help",
         ] {
             assert_eq!(parsed(line).unwrap_err().code, 0, "{line}");
         }
@@ -257,5 +273,41 @@ mod tests {
         };
         assert_eq!(parsed("segue settings --json READY"), Ok(names));
         command().debug_assert();
+    }
+
+    #[test]
+    fn verify_has_defaults_and_knows_slips() {
+        let options = |url: Option<&str>, restarts, rate, json| verify::Options {
+            url: url.map(|url| verify::url(url).unwrap()),
+            restarts,
+            rate,
+            json,
+        };
+        for (line, options) in [
+            ("segue verify -- sh -x", options(None, 5, 500, false)),
+            (
+                "segue verify --url http://127.0.0.1:80/a --restarts 1 --rate 9 --json sh -x",
+                options(Some("http://127.0.0.1:80/a"), 1, 9, true),
+            ),
+        ] {
+            let program = vec!["sh".into(), "-x".into()];
+            assert_eq!(parsed(line), Ok(Invocation::Verify { options, program }), "{line}");
+        }
+        for (slip, why) in [
+            ("--url https://127.0.0.1/", "https"),
+            ("--url http://app:80/", "no name service"),
+            ("--url 127.0.0.1:80", "http://HOST:PORT/path"),
+            ("--rate 0", "1"),
+            ("--rate fast", "fast"),
+            ("--restarts -1", "-1"),
+        ] {
+            let answer = parsed(&format!("segue verify {slip} -- sh")).unwrap_err();
+            assert!(
+                answer.code == USAGE && answer.text.contains(why),
+                "{slip}: {}",
+                answer.text
+            );
+        }
+        assert_eq!(parsed("segue verify --json").unwrap_err().code, USAGE);
     }
 }

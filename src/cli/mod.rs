@@ -5,6 +5,7 @@ mod arguments;
 pub mod check;
 pub mod settings;
 mod tini;
+mod verify;
 
 use std::{
     ffi::OsString,
@@ -55,6 +56,10 @@ fn answer(inherited: Inherited) -> u8 {
         Invocation::Settings { names, json } => {
             inherited.restore();
             settings::print(std::env::vars_os(), &names, json, &mut io::stdout())
+        }
+        Invocation::Verify { options, program } => {
+            let environment = std::env::vars_os().collect();
+            verify::verify(&options, program, environment, &inherited, &mut io::stdout())
         }
     }
 }
