@@ -29,3 +29,4 @@ mod steering;
 mod stop;
 mod support;
 mod terminal;
+mod verify;
