@@ -70,9 +70,11 @@ impl Trial {
 
     /// Leaves nothing behind. A second signal ends it by force.
     pub(super) async fn end(&mut self) {
-        if self.subject.ended.is_none() && self.stop().await.is_err() {
-            self.kill().await;
+        if self.subject.ended.is_none() {
+            // If it was not let end, it is ended now.
+            self.stop().await.ok();
         }
+        self.kill().await;
         self.progress.clear();
     }
 
