@@ -3,6 +3,7 @@
 pub mod client;
 pub mod docker;
 pub mod segue;
+pub mod servers;
 pub mod wait;
 
 use std::{
@@ -43,8 +44,28 @@ pub fn loopback(port: u16) -> std::net::SocketAddr {
     std::net::SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-/// A port that was free a moment ago, for programs that cannot choose one themselves.
+/// A port for programs that cannot choose one themselves: below those that the kernel gives to clients, free now, and no
+/// other test's until this process ends.
 pub fn free_port() -> u16 {
-    let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    probe.local_addr().unwrap().port()
+    let places = std::env::temp_dir().join("segue-test-ports");
+    fs::create_dir_all(&places).unwrap();
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let end: u16 = range.split_whitespace().next().unwrap().parse().unwrap();
+    let first = 10_240;
+    assert!(end > first + 1_000, "the kernel gives clients any port: {range}");
+    let count = u32::from(end - first);
+    for attempt in 0..count {
+        let port = first + u16::try_from((std::process::id().wrapping_mul(37) + attempt) % count).unwrap();
+        let file = fs::File::create(places.join(port.to_string())).unwrap();
+        let Ok(held) = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) else {
+            continue;
+        };
+        let free = |address: &str| std::net::TcpListener::bind((address, port)).is_ok();
+        if free("127.0.0.1") && free("0.0.0.0") && free("::") {
+            // Held until the process ends.
+            std::mem::forget(held);
+            return port;
+        }
+    }
+    panic!("no port is free")
 }
