@@ -30,7 +30,10 @@ const ARROWS: [(&str, &[&str]); 10] = [
 ];
 
 /// The files below which lies the kernel.
-const UNSAFE: [&str; 11] = [
+const UNSAFE: [&str; 14] = [
+    "handover/broker/notification.rs",
+    "handover/broker/task.rs",
+    "handover/options.rs",
     "handover/steering.rs",
     "main.rs",
     "process/files.rs",
@@ -39,7 +42,7 @@ const UNSAFE: [&str; 11] = [
     "process/signals.rs",
     "process/sigset.rs",
     "process/spawn.rs",
-    "runtime/launch.rs",
+    "process/trap.rs",
     "systemd/listen_fds.rs",
     "telemetry/stderr.rs",
 ];

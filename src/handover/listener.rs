@@ -1,10 +1,10 @@
 //! BINDS addresses. Knows nothing of generations.
 
 use std::{
-    io,
+    fmt, io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::{
-        fd::{AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::{fs::FileTypeExt, net::UnixStream},
     },
     path::Path,
@@ -14,67 +14,102 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, listen, setsockopt, socket, sockopt,
 };
 
-/// A TCP address to listen on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TcpAddress {
+use super::options::Options;
+
+/// A TCP address to listen on, with all that keeps it apart from others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
     /// Where.
     pub address: SocketAddr,
-    /// For an IPv6 wildcard: IPv4 too?
+    /// For IPv6: IPv4 too, where the address is the wildcard?
     pub dual: bool,
+    /// The interface that it is tied to; empty for none.
+    pub device: Vec<u8>,
 }
 
-impl TcpAddress {
+impl Place {
+    /// An address as it stands.
+    #[must_use]
+    pub fn single(address: SocketAddr) -> Place {
+        Place {
+            address,
+            dual: false,
+            device: Vec::new(),
+        }
+    }
+
     /// All interfaces, IPv6 and IPv4, or IPv4 only where the kernel has no IPv6.
     #[must_use]
-    pub fn any(port: u16) -> TcpAddress {
+    pub fn any(port: u16) -> Place {
         if has_ipv6() {
-            TcpAddress {
-                address: (Ipv6Addr::UNSPECIFIED, port).into(),
+            Place {
                 dual: true,
+                ..Place::single((Ipv6Addr::UNSPECIFIED, port).into())
             }
         } else {
-            TcpAddress {
-                address: (Ipv4Addr::UNSPECIFIED, port).into(),
-                dual: false,
-            }
+            Place::single((Ipv4Addr::UNSPECIFIED, port).into())
         }
+    }
+
+    /// Is there a connection that both could get?
+    #[must_use]
+    pub fn overlaps(&self, other: &Place) -> bool {
+        let devices = self.device.is_empty() || other.device.is_empty() || self.device == other.device;
+        let (ours, theirs) = (self.address.ip(), other.address.ip());
+        let covers = |one: &Place, other: &Place| {
+            let same_family = one.address.is_ipv4() == other.address.is_ipv4();
+            one.address.ip().is_unspecified() && (same_family || one.dual)
+        };
+        let addresses = ours == theirs || covers(self, other) || covers(other, self);
+        self.address.port() == other.address.port() && devices && addresses
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.address)?;
+        if !self.device.is_empty() {
+            write!(f, "%{}", String::from_utf8_lossy(&self.device))?;
+        }
+        Ok(())
     }
 }
 
 /// Can IPv6 sockets be made and bound here? (`ipv6.disable=1` refuses the one, `disable_ipv6` the other.)
 #[must_use]
 pub fn has_ipv6() -> bool {
-    let loopback = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
-    tcp(
-        TcpAddress {
-            address: loopback,
-            dual: false,
-        },
-        false,
-    )
-    .is_ok()
+    let any_port = Place::single((Ipv6Addr::UNSPECIFIED, 0).into());
+    tcp(&any_port, Sharing::Allowed, &Options::default()).is_ok()
+}
+
+/// When a socket gets SO_REUSEPORT, which makes it a member of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Before the bind: others with the option may have the address already.
+    Allowed,
+    /// After the bind: a foreign listener on the address is an error, as it would be without segue, and never silently
+    /// shared with.
+    AfterBind,
 }
 
 /// A bound TCP socket that can become a member of a SO_REUSEPORT group, not listening yet.
-///
-/// The `first` of a group is bound without SO_REUSEPORT and gets it afterwards: a foreign listener on the address is
-/// an error then, as it would be without segue, and never silently shared with.
-pub fn tcp(address: TcpAddress, first: bool) -> io::Result<OwnedFd> {
-    let family = if address.address.is_ipv6() {
+pub fn tcp(place: &Place, sharing: Sharing, options: &Options) -> io::Result<OwnedFd> {
+    let family = if place.address.is_ipv6() {
         AddressFamily::Inet6
     } else {
         AddressFamily::Inet
     };
     let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
-    if address.address.is_ipv6() {
-        setsockopt(&socket, sockopt::Ipv6V6Only, &!address.dual)?;
+    if place.address.is_ipv6() {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &!place.dual)?;
     }
-    if !first {
+    options.apply(socket.as_fd())?;
+    if sharing == Sharing::Allowed {
         setsockopt(&socket, sockopt::ReusePort, &true)?;
     }
-    bind(socket.as_raw_fd(), &SockaddrStorage::from(address.address))?;
-    if first {
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(place.address))?;
+    if sharing == Sharing::AfterBind {
         setsockopt(&socket, sockopt::ReusePort, &true)?;
     }
     Ok(socket)
@@ -104,4 +139,48 @@ pub fn unix(path: &Path) -> io::Result<OwnedFd> {
 fn is_stale(path: &Path) -> bool {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket());
     is_socket && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Place;
+
+    fn place(text: &str, dual: bool) -> Place {
+        Place {
+            dual,
+            ..Place::single(text.parse().unwrap())
+        }
+    }
+
+    #[test]
+    fn places_that_get_the_same_connections_overlap() {
+        let overlap = |one: &Place, other: &Place| {
+            assert_eq!(one.overlaps(other), other.overlaps(one));
+            one.overlaps(other)
+        };
+        let (any, six, both) = (
+            place("0.0.0.0:80", false),
+            place("[::]:80", false),
+            place("[::]:80", true),
+        );
+        assert!(overlap(&any, &place("127.0.0.1:80", false)) && overlap(&both, &any));
+        assert!(!overlap(&any, &six) && !overlap(&any, &place("127.0.0.1:81", false)));
+        assert!(overlap(&six, &both) && overlap(&six, &place("[::1]:80", true)));
+        assert!(!overlap(&place("127.0.0.1:80", false), &place("127.0.0.2:80", false)));
+        let tied = Place {
+            device: b"lo".to_vec(),
+            ..any.clone()
+        };
+        assert!(
+            overlap(&tied, &any)
+                && !overlap(
+                    &tied,
+                    &Place {
+                        device: b"eth0".to_vec(),
+                        ..any.clone()
+                    }
+                )
+        );
+        assert_eq!(tied.to_string(), "0.0.0.0:80%lo");
+    }
 }

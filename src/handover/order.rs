@@ -34,13 +34,15 @@ impl<T: Copy + Eq> Order<T> {
         self.0.iter().position(|it| *it == member)
     }
 
-    /// May this one leave without a moment in which a program that answers the number of `chosen` hits somebody else?
+    /// May this one leave without a moment in which a program that answers the numbers of `chosen` hits somebody else?
     ///
-    /// It may if `chosen` keeps its number, and also if nobody else is left then: whatever the number, one is all.
+    /// It may if none of the chosen gets another number, and also if nobody else is left then: whatever the number, one
+    /// of them it is.
     #[must_use]
-    pub fn may_leave(&self, member: T, chosen: Option<T>) -> bool {
-        let keeps_number = self.0.last() == Some(&member) || self.0.last().copied() != chosen;
-        keeps_number || self.0.len() <= 2
+    pub fn may_leave(&self, member: T, chosen: &[T]) -> bool {
+        let moves = self.0.last().filter(|last| **last != member);
+        let mut others = self.0.iter().filter(|it| **it != member);
+        moves.is_none_or(|it| !chosen.contains(it)) || others.all(|it| chosen.contains(it))
     }
 
     /// All of them, by number.
@@ -69,13 +71,14 @@ mod tests {
     }
 
     #[test]
-    fn leaving_is_safe_when_the_chosen_keeps_its_number_or_is_alone() {
+    fn leaving_is_safe_when_no_chosen_one_moves_or_only_they_are_left() {
         let order = order(&['a', 'b', 'c']);
-        assert!(order.may_leave('a', Some('b')), "c moves, b does not");
-        assert!(order.may_leave('c', Some('a')), "nobody moves");
-        assert!(!order.may_leave('a', Some('c')), "c moves to 0, and 2 means nobody");
+        assert!(order.may_leave('a', &['b']), "c moves, b does not");
+        assert!(order.may_leave('c', &['a']), "nobody moves");
+        assert!(!order.may_leave('a', &['c']), "c moves to 0, and 2 means nobody");
+        assert!(order.may_leave('a', &['b', 'c']), "b and c are all there is");
         assert!(
-            super::tests::order(&['a', 'b']).may_leave('a', Some('b')),
+            super::tests::order(&['a', 'b']).may_leave('a', &['b']),
             "b is all there is"
         );
     }

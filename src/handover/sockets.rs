@@ -3,24 +3,33 @@
 use std::{
     io,
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
         unix::fs::MetadataExt,
     },
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
-use super::{group::Group, inherited::Given, listener, listener::TcpAddress};
+use nix::sys::socket::Backlog;
 
-/// How long after new connections went elsewhere a handshake may still end up in the old queue: one of a client that
-/// is a slow round trip away.
-const SETTLE: Duration = Duration::from_millis(250);
+use super::{
+    group::{Group, Wish},
+    inherited::Given,
+    listener,
+    listener::{Place, Sharing},
+};
 
-/// All of them, in the order in which generations get them.
+/// All of them.
 #[derive(Debug, Default)]
 pub struct Sockets {
+    /// Those of the settings, in the order in which generations get them.
     entries: Vec<Entry>,
-    steered_at: Option<Instant>,
+    /// Those that programs have bound themselves.
+    bound: Vec<Group>,
+    /// Whose sockets are to get new connections.
+    serving: Option<u64>,
+    /// Has it said that it is ready, so that an address which it does not listen on is not to be waited for?
+    settled: bool,
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -51,10 +60,10 @@ impl Sockets {
     }
 
     /// Binds a TCP address.
-    pub fn add_tcp(&mut self, name: String, address: TcpAddress) -> io::Result<()> {
+    pub fn add_tcp(&mut self, name: String, place: Place) -> io::Result<()> {
         self.entries.push(Entry {
             name,
-            kind: Kind::Grouped(Group::open(address)?),
+            kind: Kind::Grouped(Group::open(place)?),
         });
         Ok(())
     }
@@ -95,6 +104,11 @@ impl Sockets {
         self.entries.is_empty()
     }
 
+    /// Is there no TCP address that connections could come to?
+    pub fn is_idle(&mut self) -> bool {
+        self.groups().next().is_none()
+    }
+
     /// Their names, in order, as LISTEN_FDNAMES wants them.
     #[must_use]
     pub fn names(&self) -> String {
@@ -105,7 +119,7 @@ impl Sockets {
     /// The sockets for a generation, in order, duplicated to numbers of `above` and beyond. The duplicates are for the
     /// child alone: dropping them after the fork leaves the child's copies.
     pub fn for_generation(&mut self, generation: u64, above: i32) -> io::Result<Vec<OwnedFd>> {
-        let duplicate = |socket: std::os::fd::BorrowedFd<'_>| crate::process::files::duplicate(socket, above);
+        let duplicate = |socket: BorrowedFd<'_>| crate::process::files::duplicate(socket, above);
         self.entries
             .iter_mut()
             .map(|entry| match &mut entry.kind {
@@ -117,16 +131,128 @@ impl Sockets {
     }
 
     fn groups(&mut self) -> impl Iterator<Item = &mut Group> {
-        self.entries.iter_mut().filter_map(|entry| match &mut entry.kind {
+        let declared = self.entries.iter_mut().filter_map(|entry| match &mut entry.kind {
             Kind::Grouped(group) => Some(group),
             Kind::Shared { .. } | Kind::Closed => None,
-        })
+        });
+        declared.chain(&mut self.bound)
     }
 
-    /// Gives new connections to the generation.
-    pub fn steer(&mut self, generation: u64, now: Instant) -> io::Result<()> {
-        self.steered_at = Some(now);
+    /// A generation begins. If nobody serves it is the one that connections wait for.
+    pub fn begin(&mut self, generation: u64) {
+        if self.serving.is_none() {
+            self.serving = Some(generation);
+            self.settled = false;
+        }
+    }
+
+    /// The socket for a program that binds this address: its inode, and the socket. `held` says whether the program still
+    /// has the socket with an inode open.
+    pub fn bind(
+        &mut self,
+        generation: u64,
+        place: &Place,
+        wish: &Wish,
+        held: impl Fn(u64) -> bool,
+    ) -> io::Result<(u64, BorrowedFd<'_>)> {
+        if self.closed {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        let overlapping = |group: &&mut Group| group.place().overlaps(place) && !group.is_empty();
+        let ours_only = self.groups().filter(overlapping).count() > 0
+            && self
+                .groups()
+                .filter(overlapping)
+                .all(|group| group.count(generation) == 0);
+        let serving = self.serving;
+        if !self.groups().any(|group| group.place() == place) {
+            self.bound.push(Group::new(place.clone(), serving));
+        }
+        let group = self.groups().find(|group| group.place() == place);
+        let group = group.ok_or(io::ErrorKind::NotFound)?;
+        let sharing = group.sharing();
+        let bound = match group.bind(generation, wish, sharing, &held) {
+            // A new generation may have an address that overlaps an old one's, such as 0.0.0.0 instead of 127.0.0.1.
+            Err(error) if in_use(&error) && sharing == Sharing::AfterBind && ours_only => {
+                group.bind(generation, wish, Sharing::Allowed, held)
+            }
+            bound => bound,
+        };
+        if bound.is_err() {
+            self.bound.retain(|group| !group.is_empty());
+        }
+        let inode = bound?;
+        let group = self.groups().find(|group| group.knows(inode));
+        let socket = group.and_then(|group| group.socket(inode));
+        Ok((inode, socket.ok_or(io::ErrorKind::NotFound)?))
+    }
+
+    /// Makes the socket with this inode listen; its address. `None` = it is none of ours.
+    pub fn listen(&mut self, inode: u64, backlog: Backlog) -> Option<io::Result<Place>> {
+        let group = self.groups().find(|group| group.knows(inode))?;
+        Some(group.listen(inode, backlog).map(|()| group.place().clone()))
+    }
+
+    /// Is the socket with this inode one of ours?
+    pub fn knows(&mut self, inode: u64) -> bool {
+        self.groups().any(|group| group.knows(inode))
+    }
+
+    /// The socket with this inode is of no use to us.
+    pub fn forget(&mut self, inode: u64) {
+        self.groups().for_each(|group| group.forget(inode));
+        self.bound.retain(|group| !group.is_empty());
+    }
+
+    /// Lets go of the generation's sockets that its program has closed.
+    pub fn sweep(&mut self, generation: u64, held: impl Fn(u64) -> bool) -> io::Result<()> {
+        let swept = self.each(|group| group.sweep(generation, &held));
+        self.bound.retain(|group| !group.is_empty());
+        swept
+    }
+
+    /// How many sockets the generation has bound itself.
+    #[must_use]
+    pub fn bound_by(&self, generation: u64) -> usize {
+        self.bound.iter().map(|group| group.count(generation)).sum()
+    }
+
+    /// The TCP addresses, for the census.
+    pub fn places(&mut self) -> Vec<Place> {
+        self.groups().map(|group| group.place().clone()).collect()
+    }
+
+    /// Gives new connections to the generation. `settled`: it has said itself that it is ready.
+    pub fn steer(&mut self, generation: u64, settled: bool) -> io::Result<()> {
+        (self.serving, self.settled) = (Some(generation), settled);
         self.each(|group| group.steer(generation))
+    }
+
+    /// Lets new connections wait for the next generation to begin.
+    pub fn hold(&mut self) -> io::Result<()> {
+        self.serving = None;
+        self.each(Group::hold)
+    }
+
+    /// Gives new connections to sockets of segue's own; whoever accepts there refuses them.
+    pub fn refuse(&mut self) -> io::Result<Vec<OwnedFd>> {
+        self.serving = None;
+        self.groups().map(Group::refuse).collect()
+    }
+
+    /// Does the generation listen on this address?
+    pub fn listens(&mut self, generation: u64, place: &Place) -> bool {
+        self.groups()
+            .any(|group| group.place() == place && group.listens(generation))
+    }
+
+    /// Can a connection to this port reach the generation? Not if others of the program listen there and it does not yet.
+    pub fn reaches(&mut self, generation: u64, port: u16) -> bool {
+        let mut groups = self
+            .groups()
+            .filter(|group| group.place().address.port() == port)
+            .peekable();
+        groups.peek().is_none() || groups.any(|group| group.listens(generation))
     }
 
     /// Connections from this local port go to this generation.
@@ -136,7 +262,18 @@ impl Sockets {
 
     /// The generation is over.
     pub fn release(&mut self, generation: u64) -> io::Result<()> {
-        self.each(|group| group.release(generation))
+        let settled = self.settled;
+        let released = self.each(|group| group.release(generation, settled));
+        self.bound.retain(|group| !group.is_empty());
+        if self.serving == Some(generation) {
+            self.serving = None;
+        }
+        released
+    }
+
+    /// Takes note of sockets that programs have shut down.
+    pub fn tidy(&mut self) {
+        self.groups().for_each(Group::forget_the_shut);
     }
 
     /// Does every group, and then tells of the first fault.
@@ -153,20 +290,14 @@ impl Sockets {
         self.groups().map(|group| group.queued(generation)).sum()
     }
 
-    /// Does nobody wait for this generation, or can nobody have begun to since new connections go elsewhere?
-    pub fn is_drained(&mut self, generation: u64, now: Instant) -> bool {
-        let settled = self
-            .steered_at
-            .is_none_or(|at| now.saturating_duration_since(at) >= SETTLE);
-        let mut groups = self.groups().peekable();
-        groups.peek().is_none() || (settled && groups.all(|group| group.queued(generation) == 0))
-    }
-
     /// Closes segue's copies, so that a program that closes its own refuses connections; removes the paths.
     pub fn close(&mut self) {
+        self.closed = true;
+        self.groups().for_each(Group::let_go);
         for entry in &mut self.entries {
             match std::mem::replace(&mut entry.kind, Kind::Closed) {
-                Kind::Grouped(mut group) => group.close(),
+                // What is left of it refuses connections, as long as segue is there.
+                Kind::Grouped(group) => self.bound.push(group),
                 Kind::Shared {
                     path: Some((path, inode)),
                     ..
@@ -181,4 +312,8 @@ impl Sockets {
             }
         }
     }
+}
+
+fn in_use(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EADDRINUSE)
 }

@@ -16,10 +16,10 @@ use std::{
 use libc::sock_filter;
 
 /// Whom the program chooses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    /// The member that gets everybody.
-    pub everybody: u32,
+    /// The members that get everybody, each as likely as the others.
+    pub everybody: Vec<u32>,
     /// The source port whose connections go to another member, and its number.
     pub probe: Option<(u16, u32)>,
 }
@@ -28,6 +28,8 @@ const LOAD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
 const LOAD_PORT: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
 const LOAD_PORT_AT_X: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_IND) as u16;
 const X_FROM_A: u16 = (libc::BPF_MISC | libc::BPF_TAX) as u16;
+const LOAD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+const MODULO: u16 = (libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K) as u16;
 const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
 const SHIFT_LEFT: u16 = (libc::BPF_ALU | libc::BPF_LSH | libc::BPF_K) as u16;
 const SHIFT_RIGHT: u16 = (libc::BPF_ALU | libc::BPF_RSH | libc::BPF_K) as u16;
@@ -37,12 +39,16 @@ const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
 /// Offsets from here on count from the network header (`SKF_NET_OFF` in linux/filter.h).
 const NETWORK_HEADER: u32 = 0xfff0_0000;
+/// A random number (`SKF_AD_OFF + SKF_AD_RANDOM` in linux/filter.h).
+const RANDOM: u32 = 0xffff_f000 + 56;
+/// A program has at most 4,096 instructions (`BPF_MAXINSNS`), two for each member.
+const MOST_MEMBERS: usize = 2_000;
 /// The fixed size of the IPv6 header; TCP handshakes carry no extension headers that end up here.
 const IPV6_HEADER: u32 = 40;
 
 /// The program for a choice.
 #[must_use]
-pub fn program(choice: Choice) -> Vec<sock_filter> {
+pub fn program(choice: &Choice) -> Vec<sock_filter> {
     let does = |code: u16, k: u32| sock_filter { code, jt: 0, jf: 0, k };
     let if_equal = |k: u32, jt: u8, jf: u8| sock_filter {
         code: JUMP_EQUAL,
@@ -50,30 +56,42 @@ pub fn program(choice: Choice) -> Vec<sock_filter> {
         jf,
         k,
     };
-    let Some((port, probed)) = choice.probe else {
-        return vec![does(RETURN, choice.everybody)];
-    };
-    vec![
-        does(LOAD_BYTE, NETWORK_HEADER),
-        does(SHIFT_RIGHT, 4),
-        if_equal(6, 0, 2),
-        does(LOAD_PORT, NETWORK_HEADER + IPV6_HEADER),
-        does(JUMP, 5),
-        // IPv4: the header's length is the low half of its first byte, in words of four bytes.
-        does(LOAD_BYTE, NETWORK_HEADER),
-        does(AND, 0xf),
-        does(SHIFT_LEFT, 2),
-        does(X_FROM_A, 0),
-        does(LOAD_PORT_AT_X, NETWORK_HEADER),
-        if_equal(u32::from(port), 0, 1),
-        does(RETURN, probed),
-        does(RETURN, choice.everybody),
-    ]
+    let mut program = Vec::new();
+    if let Some((port, probed)) = choice.probe {
+        program.extend([
+            does(LOAD_BYTE, NETWORK_HEADER),
+            does(SHIFT_RIGHT, 4),
+            if_equal(6, 0, 2),
+            does(LOAD_PORT, NETWORK_HEADER + IPV6_HEADER),
+            does(JUMP, 5),
+            // IPv4: the header's length is the low half of its first byte, in words of four bytes.
+            does(LOAD_BYTE, NETWORK_HEADER),
+            does(AND, 0xf),
+            does(SHIFT_LEFT, 2),
+            does(X_FROM_A, 0),
+            does(LOAD_PORT_AT_X, NETWORK_HEADER),
+            if_equal(u32::from(port), 0, 1),
+            does(RETURN, probed),
+        ]);
+    }
+    let (last, others) = choice
+        .everybody
+        .split_last()
+        .map_or((0, &[][..]), |(last, others)| (*last, others));
+    if !others.is_empty() {
+        let count = u32::try_from(choice.everybody.len()).unwrap_or(u32::MAX);
+        program.extend([does(LOAD_WORD, RANDOM), does(MODULO, count)]);
+    }
+    for (turn, member) in (0..).zip(others.iter().take(MOST_MEMBERS)) {
+        program.extend([if_equal(turn, 0, 1), does(RETURN, *member)]);
+    }
+    program.push(does(RETURN, last));
+    program
 }
 
 /// Attaches the program to the group that `member` belongs to, in the place of the one before.
 pub fn steer(member: BorrowedFd<'_>, choice: Choice) -> io::Result<()> {
-    let mut program = program(choice);
+    let mut program = program(&choice);
     let length = u16::try_from(program.len()).map_err(io::Error::other)?;
     let argument = libc::sock_fprog {
         len: length,
@@ -100,12 +118,24 @@ pub fn steer(member: BorrowedFd<'_>, choice: Choice) -> io::Result<()> {
 
 /// How many connections wait in a listener's accept queue (`tcpi_unacked` of TCP_INFO holds it for listeners).
 pub fn waiting(listener: BorrowedFd<'_>) -> io::Result<u32> {
+    info(listener).map(|info| info.tcpi_unacked)
+}
+
+/// Is, or was, the socket one end of a connection?
+#[must_use]
+pub fn connects(socket: BorrowedFd<'_>) -> bool {
+    /// `TCP_CLOSE` and `TCP_LISTEN` of linux/tcp_states.h.
+    const UNCONNECTED: [u8; 2] = [7, 10];
+    info(socket).is_ok_and(|info| !UNCONNECTED.contains(&info.tcpi_state))
+}
+
+fn info(socket: BorrowedFd<'_>) -> io::Result<libc::tcp_info> {
     let mut info = std::mem::MaybeUninit::<libc::tcp_info>::zeroed();
     let mut size = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).map_err(io::Error::other)?;
     // SAFETY: `info` has `size` writable bytes.
     let got = unsafe {
         libc::getsockopt(
-            listener.as_raw_fd(),
+            socket.as_raw_fd(),
             libc::SOL_TCP,
             libc::TCP_INFO,
             info.as_mut_ptr().cast(),
@@ -116,5 +146,5 @@ pub fn waiting(listener: BorrowedFd<'_>) -> io::Result<u32> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: zeroed bytes are a valid tcp_info, and the kernel has written the part that it knows.
-    Ok(unsafe { info.assume_init() }.tcpi_unacked)
+    Ok(unsafe { info.assume_init() })
 }

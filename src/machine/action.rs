@@ -22,11 +22,15 @@ pub enum Action {
         /// To whom.
         generation: u64,
     },
-    /// Tell by `QueueEmptied` when nobody waits in this generation's accept queues.
-    AwaitQueue {
-        /// Whose queues.
+    /// Tell by `Drained` when this generation's connections are finished.
+    Drain {
+        /// Whose connections.
         generation: u64,
+        /// Does nobody come after it? Then new connections are refused.
+        last: bool,
     },
+    /// Let new connections wait for the next generation to begin.
+    Hold,
     /// Send the stop signal.
     Terminate {
         /// To whom.

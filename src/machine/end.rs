@@ -9,7 +9,7 @@ impl Turn<'_> {
     pub(super) fn on_exited(&mut self, number: u64, ending: Ending, queued: bool) {
         match self.state.role(number) {
             Some(
-                Role::Starting | Role::Serving | Role::Standby | Role::Emptying | Role::Terminating | Role::Killed,
+                Role::Starting | Role::Serving | Role::Standby | Role::Draining | Role::Terminating | Role::Killed,
             ) => {}
             Some(Role::Preparing | Role::Leaving) | None => return,
         }
@@ -96,7 +96,7 @@ impl Turn<'_> {
         match self.state.role(number) {
             Some(Role::Leaving | Role::Killed) => self.remove(number),
             Some(
-                Role::Preparing | Role::Starting | Role::Serving | Role::Standby | Role::Emptying | Role::Terminating,
+                Role::Preparing | Role::Starting | Role::Serving | Role::Standby | Role::Draining | Role::Terminating,
             )
             | None => {}
         }

@@ -46,9 +46,10 @@ pub enum Event {
         /// Which one.
         generation: u64,
     },
-    /// Nobody waits in the accept queues of a generation any more.
-    QueueEmptied {
-        /// Whose queues.
+    /// There is nothing to wait for before the stop signal of a generation: no connection of its own is busy, or it
+    /// finishes them itself.
+    Drained {
+        /// Whose connections.
         generation: u64,
     },
     /// A signal came that is the program's, not segue's.
@@ -84,7 +85,7 @@ impl Event {
             Event::BecameReady { .. } => "generation became ready",
             Event::Exited { .. } => "program ended",
             Event::Emptied { .. } => "generation is gone",
-            Event::QueueEmptied { .. } => "accept queue is empty",
+            Event::Drained { .. } => "connections are finished",
             Event::SignalReceived { .. } => "signal received",
             Event::RestartRequested { .. } => "restart requested",
             Event::StopRequested => "stop requested",
@@ -103,7 +104,7 @@ impl Event {
             | Event::BecameReady { generation }
             | Event::Exited { generation, .. }
             | Event::Emptied { generation }
-            | Event::QueueEmptied { generation } => Some(*generation),
+            | Event::Drained { generation } => Some(*generation),
             Event::Booted
             | Event::SignalReceived { .. }
             | Event::RestartRequested { .. }

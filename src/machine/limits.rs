@@ -21,6 +21,8 @@ pub struct Limits {
     pub stop_timeout: Option<Duration>,
     /// After a stop request: not ready, still accepting.
     pub drain_delay: Duration,
+    /// Longest wait for connections before the stop signal; `None` = as long as it takes.
+    pub drain_timeout: Option<Duration>,
     /// How long a replacing generation may take to become ready; `None` = for ever.
     pub ready_timeout: Option<Duration>,
     /// The time after ready in which a crash still rolls back.

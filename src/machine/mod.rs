@@ -9,7 +9,7 @@
 //!                        │                                                ▲
 //!                        └── the program ended, no restart ──► Closing ───┘
 //!
-//!  a generation:  Preparing ─► Starting ─► Serving ─► Standby ─► Emptying ─► Terminating ─► Leaving ─► gone
+//!  a generation:  Preparing ─► Starting ─► Serving ─► Standby ─► Draining ─► Terminating ─► Leaving ─► gone
 //!                                 │           ▲          │                        │            │
 //!                                 │           └──────────┘ rolled back            ▼            ▼
 //!                                 └────── late, or crashed ────────────────────► Killed ─────────────► gone
@@ -59,7 +59,7 @@ pub fn step(limits: &Limits, state: State, event: Event, now: Instant) -> (State
             queued,
         } => turn.on_exited(generation, ending, queued),
         Event::Emptied { generation } => turn.on_emptied(generation),
-        Event::QueueEmptied { generation } => turn.on_queue_emptied(generation),
+        Event::Drained { generation } => turn.on_drained(generation),
         Event::SignalReceived { signal, value } => turn.on_signal(signal, value),
         Event::RestartRequested { reason } => turn.on_restart_requested(reason),
         Event::StopRequested => turn.on_stop_requested(),
@@ -102,7 +102,7 @@ impl Turn<'_> {
             Role::Starting
             | Role::Serving
             | Role::Standby
-            | Role::Emptying
+            | Role::Draining
             | Role::Terminating
             | Role::Leaving
             | Role::Killed => {}
@@ -112,9 +112,7 @@ impl Turn<'_> {
     fn on_time_passed(&mut self) {
         let now = self.now;
         match self.state.phase {
-            Phase::Stopping {
-                signal_at: Some(at), ..
-            } if at <= now => self.send_stop_signals(),
+            Phase::Stopping { drain_at: Some(at), .. } if at <= now => self.begin_draining(),
             Phase::Finishing { until } if until <= now => {
                 self.act(Action::KillPostStop);
                 self.exit();
@@ -138,13 +136,19 @@ impl Turn<'_> {
         for generation in late {
             match self.state.role(generation) {
                 Some(Role::Preparing | Role::Starting) => self.roll_back_late(generation),
-                Some(Role::Emptying) => self.terminate(generation),
+                Some(Role::Draining) if self.is_past_deadline(generation) => self.kill(generation),
+                Some(Role::Draining) => self.terminate(generation),
                 Some(Role::Terminating | Role::Leaving) => self.kill(generation),
                 Some(Role::Killed) => self.abandon(generation),
                 Some(Role::Serving | Role::Standby) | None => {}
             }
         }
         self.retry_if_due();
+    }
+
+    fn is_past_deadline(&self, generation: u64) -> bool {
+        let kill_by = self.state.generation(generation).and_then(|it| it.kill_by);
+        kill_by.is_some_and(|kill_by| kill_by <= self.now)
     }
 }
 

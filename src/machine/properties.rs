@@ -46,7 +46,7 @@ enum Chance {
     Ready(usize),
     Ends(usize, u8, bool),
     Empties(usize),
-    QueueEmpties(usize),
+    Drains(usize),
     Hup,
     Stop,
     Signal(i32),
@@ -65,7 +65,7 @@ fn chance() -> impl Strategy<Value = Chance> {
         4 => who.prop_map(Chance::Ready),
         3 => (who, 0..3_u8, any::<bool>()).prop_map(|(who, code, queued)| Chance::Ends(who, code, queued)),
         3 => who.prop_map(Chance::Empties),
-        2 => who.prop_map(Chance::QueueEmpties),
+        2 => who.prop_map(Chance::Drains),
         3 => Just(Chance::Hup),
         1 => Just(Chance::Stop),
         1 => (1..65).prop_map(Chance::Signal),
@@ -78,14 +78,15 @@ fn chance() -> impl Strategy<Value = Chance> {
 fn limits() -> impl Strategy<Value = Limits> {
     let seconds = |most: u64| (0..=most).prop_map(Duration::from_secs);
     (
-        (1..60_u64, seconds(20), 1..60_u64, seconds(3)),
+        (1..60_u64, seconds(20), 0..30_u64, 1..60_u64, seconds(3)),
         (any::<bool>(), 0..3_u8, seconds(3), 0..4_u32),
         (any::<bool>(), any::<bool>()),
     )
         .prop_map(
-            |((stop, delay, ready, probation), (overlap, policy, retry, limit), (pre, post))| Limits {
+            |((stop, delay, drain, ready, probation), (overlap, policy, retry, limit), (pre, post))| Limits {
                 stop_timeout: Some(Duration::from_secs(stop)),
                 drain_delay: delay,
+                drain_timeout: Some(Duration::from_secs(drain)),
                 ready_timeout: Some(Duration::from_secs(ready)),
                 probation,
                 mode: if overlap { Mode::Overlap } else { Mode::StopFirst },
@@ -173,9 +174,9 @@ impl World {
                 let generation = self.pick(Process::Gone, who);
                 generation.map(|generation| Event::Emptied { generation })
             }
-            Chance::QueueEmpties(who) => self
+            Chance::Drains(who) => self
                 .pick(Process::Program, who)
-                .map(|generation| Event::QueueEmptied { generation }),
+                .map(|generation| Event::Drained { generation }),
             Chance::Hup => Some(Event::RestartRequested { reason: Reason::Hup }),
             Chance::Stop => Some(Event::StopRequested),
             Chance::Signal(signal) => Some(Event::SignalReceived { signal, value: None }),
@@ -183,7 +184,7 @@ impl World {
             Chance::Wait(milliseconds) => return self.wait(Duration::from_millis(milliseconds)),
             Chance::Nonsense(generation) if !self.living.contains_key(&generation) => {
                 self.happen(Event::BecameReady { generation })?;
-                self.happen(Event::QueueEmptied { generation })?;
+                self.happen(Event::Drained { generation })?;
                 self.happen(Event::Prepared {
                     generation,
                     outcome: Ok(()),
@@ -281,7 +282,7 @@ impl World {
                 let heir =
                     self.state.current() == Some(*generation) && matches!(role, Some(Role::Starting | Role::Preparing));
                 prop_assert!(
-                    heir || matches!(role, Some(Role::Serving | Role::Terminating)),
+                    heir || matches!(role, Some(Role::Serving | Role::Draining | Role::Terminating)),
                     "steered to {role:?}"
                 );
                 self.steered = Some(*generation);
@@ -290,7 +291,7 @@ impl World {
                 prop_assert!(self.living.contains_key(generation), "a stop signal for nobody");
                 self.terminated.push(*generation);
             }
-            Action::Kill { generation } | Action::EndLeftovers { generation } | Action::AwaitQueue { generation } => {
+            Action::Kill { generation } | Action::EndLeftovers { generation } | Action::Drain { generation, .. } => {
                 prop_assert!(self.living.contains_key(generation), "{action:?} for nobody");
             }
             Action::Signal { generation, .. } => {
@@ -319,12 +320,13 @@ impl World {
                 if let Outcome::RolledBack { .. } = report.outcome {
                     let current = self.state.current().and_then(|it| self.role(it));
                     prop_assert!(
-                        matches!(current, Some(Role::Serving | Role::Terminating)),
+                        matches!(current, Some(Role::Serving | Role::Draining | Role::Terminating)),
                         "rolled back to nobody"
                     );
                 }
             }
             Action::CloseListeners => prop_assert!(self.stop_asked),
+            Action::Hold => prop_assert!(self.limits.mode == Mode::StopFirst),
             Action::KillPostStop => prop_assert!(self.post_stop),
         }
         Ok(())

@@ -37,6 +37,10 @@ impl Turn<'_> {
             let serves = self.state.role(current) == Some(Role::Serving);
             match self.limits.mode {
                 Mode::Overlap if serves => {}
+                Mode::StopFirst if serves => {
+                    self.act(Action::Hold);
+                    self.retire(current);
+                }
                 // Who never was ready is kept by nobody; who goes first goes now.
                 Mode::Overlap | Mode::StopFirst => self.stop_generation(current),
             }
@@ -94,7 +98,7 @@ impl Turn<'_> {
         let (soon, sooner) = (self.after(LEFTOVER_GRACE), self.after(LEFTOVER_GRACE / 2));
         let current = self.state.current;
         if let Some(oldest) = self.state.generations.iter_mut().find(|it| Some(it.number) != current) {
-            let until = if oldest.role == Role::Emptying { sooner } else { soon };
+            let until = if oldest.role == Role::Draining { sooner } else { soon };
             oldest.kill_by = super::earlier(oldest.kill_by, Some(soon));
             oldest.until = super::earlier(oldest.until, Some(until));
         }
@@ -195,19 +199,26 @@ impl Turn<'_> {
 
     /// The replaced generation finishes what waits for it, then gets the stop signal.
     pub(super) fn retire(&mut self, number: u64) {
-        let half = self.limits.stop_timeout.map(|wait| self.after(wait / 2));
+        self.drain(number, false);
+    }
+
+    pub(super) fn drain(&mut self, number: u64, last: bool) {
+        let until = self.limits.drain_timeout.map(|wait| self.after(wait));
         let kill_by = self.limits.stop_timeout.map(|wait| self.after(wait));
         let Some(generation) = self.state.generation_mut(number) else {
             return;
         };
-        generation.role = Role::Emptying;
+        generation.role = Role::Draining;
         generation.kill_by = super::earlier(generation.kill_by, kill_by);
-        generation.until = super::earlier(half, generation.kill_by);
-        self.act(Action::AwaitQueue { generation: number });
+        generation.until = super::earlier(until, generation.kill_by);
+        self.act(Action::Drain {
+            generation: number,
+            last,
+        });
     }
 
-    pub(super) fn on_queue_emptied(&mut self, number: u64) {
-        if self.state.role(number) == Some(Role::Emptying) {
+    pub(super) fn on_drained(&mut self, number: u64) {
+        if self.state.role(number) == Some(Role::Draining) {
             self.terminate(number);
         }
     }

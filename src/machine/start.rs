@@ -51,7 +51,7 @@ impl Turn<'_> {
         let stopped = match self.state.role(number) {
             Some(Role::Preparing) => false,
             Some(Role::Terminating | Role::Killed) => true,
-            Some(Role::Starting | Role::Serving | Role::Standby | Role::Emptying | Role::Leaving) | None => return,
+            Some(Role::Starting | Role::Serving | Role::Standby | Role::Draining | Role::Leaving) | None => return,
         };
         match outcome {
             Ok(()) if stopped => self.leave(number),
@@ -72,14 +72,17 @@ impl Turn<'_> {
 
     pub(super) fn on_not_started(&mut self, number: u64, fault: &Fault) {
         match self.state.role(number) {
-            Some(Role::Starting | Role::Terminating | Role::Killed) => self.fail(number, fault),
-            Some(Role::Preparing | Role::Serving | Role::Standby | Role::Emptying | Role::Leaving) | None => {}
+            Some(Role::Starting | Role::Draining | Role::Terminating | Role::Killed) => self.fail(number, fault),
+            Some(Role::Preparing | Role::Serving | Role::Standby | Role::Leaving) | None => {}
         }
     }
 
     /// The generation has no program and gets none.
     fn fail(&mut self, number: u64, fault: &Fault) {
-        let stopped = matches!(self.state.role(number), Some(Role::Terminating | Role::Killed));
+        let stopped = matches!(
+            self.state.role(number),
+            Some(Role::Draining | Role::Terminating | Role::Killed)
+        );
         self.leave(number);
         let ending = Ending::Code(fault.code);
         match self.state.restart.as_ref().map(|restart| restart.stage) {

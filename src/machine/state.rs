@@ -40,8 +40,8 @@ pub enum Phase {
     Running,
     /// A stop was asked for.
     Stopping {
-        /// When the stop signal is sent; `None` once it was.
-        signal_at: Option<Instant>,
+        /// When new connections are refused and the old ones finish; `None` once that has begun.
+        drain_at: Option<Instant>,
         /// When everything is killed.
         deadline: Option<Instant>,
     },
@@ -84,8 +84,8 @@ pub enum Role {
     Serving,
     /// Replaced, but kept until its successor has proved itself.
     Standby,
-    /// Replaced for good; the connections that wait in its accept queue are still its own.
-    Emptying,
+    /// Replaced for good, or about to be stopped; the connections that it has are finished.
+    Draining,
     /// It has the stop signal.
     Terminating,
     /// Its main process is gone; what that left behind is being ended.
@@ -179,7 +179,7 @@ impl State {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let phase = match self.phase {
-            Phase::Stopping { signal_at, .. } => signal_at,
+            Phase::Stopping { drain_at, .. } => drain_at,
             Phase::Finishing { until } => Some(until),
             Phase::Booting | Phase::Running | Phase::Closing => None,
             Phase::Ended => return None,
@@ -221,7 +221,7 @@ impl Role {
     /// Can the generation's main process get a signal?
     pub(super) fn is_running(self) -> bool {
         match self {
-            Role::Starting | Role::Serving | Role::Standby | Role::Emptying | Role::Terminating => true,
+            Role::Starting | Role::Serving | Role::Standby | Role::Draining | Role::Terminating => true,
             Role::Preparing | Role::Leaving | Role::Killed => false,
         }
     }

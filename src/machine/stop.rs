@@ -14,8 +14,8 @@ impl Turn<'_> {
             Phase::Closing => self.begin_stop(std::time::Duration::ZERO),
             // kubelet and dockerd repeat themselves: before the stop signal that is nothing new, after it the program
             // hears it again.
-            Phase::Stopping { signal_at: Some(_), .. } => {}
-            Phase::Stopping { signal_at: None, .. } => {
+            Phase::Stopping { drain_at: Some(_), .. } => {}
+            Phase::Stopping { drain_at: None, .. } => {
                 if let Some(generation) = self.state.current
                     && self.state.role(generation) == Some(Role::Terminating)
                 {
@@ -28,8 +28,8 @@ impl Turn<'_> {
 
     fn begin_stop(&mut self, delay: std::time::Duration) {
         let deadline = self.limits.stop_timeout.map(|wait| self.after(wait));
-        let signal_at = earlier(Some(self.after(delay)), deadline);
-        self.state.phase = Phase::Stopping { signal_at, deadline };
+        let drain_at = earlier(Some(self.after(delay)), deadline);
+        self.state.phase = Phase::Stopping { drain_at, deadline };
         self.state.queued = None;
         self.state.retry_at = None;
         match self.state.restart.as_ref().map(|restart| restart.stage) {
@@ -45,7 +45,7 @@ impl Turn<'_> {
             generation.kill_by = earlier(generation.kill_by, deadline);
             generation.until = match generation.role {
                 Role::Preparing | Role::Starting | Role::Serving | Role::Standby => None,
-                Role::Emptying | Role::Terminating | Role::Leaving | Role::Killed => {
+                Role::Draining | Role::Terminating | Role::Leaving | Role::Killed => {
                     earlier(generation.until, deadline)
                 }
             };
@@ -56,25 +56,35 @@ impl Turn<'_> {
                 Role::Preparing => self.terminate(number),
                 Role::Starting if !current => self.terminate(number),
                 Role::Standby => self.retire(number),
-                Role::Starting | Role::Serving | Role::Emptying | Role::Terminating | Role::Leaving | Role::Killed => {}
+                Role::Starting | Role::Serving | Role::Draining | Role::Terminating | Role::Leaving | Role::Killed => {}
             }
         }
         if delay.is_zero() {
-            self.send_stop_signals();
+            self.begin_draining();
         }
         self.finish_if_empty();
     }
 
-    pub(super) fn send_stop_signals(&mut self) {
-        if let Phase::Stopping { signal_at, .. } = &mut self.state.phase {
-            *signal_at = None;
+    pub(super) fn begin_draining(&mut self) {
+        if let Phase::Stopping { drain_at, .. } = &mut self.state.phase {
+            *drain_at = None;
         }
-        self.act(Action::CloseListeners);
+        let mut drains = false;
         for (number, role) in self.roles() {
+            let last = self.state.current == Some(number);
+            let runs = self.state.generation(number).is_some_and(|it| it.has_program);
             match role {
-                Role::Preparing | Role::Starting | Role::Serving | Role::Standby => self.terminate(number),
-                Role::Emptying | Role::Terminating | Role::Leaving | Role::Killed => {}
+                Role::Starting | Role::Serving if last && runs => {
+                    drains = true;
+                    self.drain(number, true);
+                }
+                Role::Standby => self.retire(number),
+                Role::Preparing | Role::Starting | Role::Serving => self.terminate(number),
+                Role::Draining | Role::Terminating | Role::Leaving | Role::Killed => {}
             }
+        }
+        if !drains {
+            self.act(Action::CloseListeners);
         }
     }
 
@@ -88,7 +98,7 @@ impl Turn<'_> {
         if let Some(generation) = self.state.generation_mut(number) {
             generation.kill_by = earlier(generation.kill_by, kill_by);
             match generation.role {
-                Role::Preparing | Role::Starting | Role::Serving | Role::Standby | Role::Emptying => {
+                Role::Preparing | Role::Starting | Role::Serving | Role::Standby | Role::Draining => {
                     self.terminate(number);
                 }
                 Role::Terminating | Role::Leaving | Role::Killed => {}
@@ -97,6 +107,10 @@ impl Turn<'_> {
     }
 
     pub(super) fn terminate(&mut self, number: u64) {
+        let ends = matches!(self.state.phase, Phase::Stopping { drain_at: None, .. });
+        if ends && self.state.current == Some(number) {
+            self.act(Action::CloseListeners);
+        }
         if let Some(generation) = self.state.generation_mut(number) {
             generation.role = Role::Terminating;
             generation.until = generation.kill_by;
@@ -137,7 +151,7 @@ impl Turn<'_> {
         for (number, role) in self.roles() {
             match role {
                 Role::Preparing | Role::Starting | Role::Serving | Role::Standby => self.stop_generation(number),
-                Role::Emptying | Role::Terminating | Role::Leaving | Role::Killed => {}
+                Role::Draining | Role::Terminating | Role::Leaving | Role::Killed => {}
             }
         }
     }

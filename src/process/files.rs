@@ -4,7 +4,9 @@
     reason = "a number is borrowed or closed, and nothing else is known of the file"
 )]
 
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use tokio::io::unix::AsyncFd;
 
 /// Is the number an open file?
 pub(super) fn is_open(file: RawFd) -> bool {
@@ -24,11 +26,23 @@ pub(crate) fn adopt(file: RawFd) -> Option<OwnedFd> {
     is_open(file).then(|| unsafe { OwnedFd::from_raw_fd(file) })
 }
 
+/// Lets tokio tell when a file is ready. Needs a tokio runtime.
+pub(crate) fn watch<T: AsRawFd>(file: T) -> std::io::Result<AsyncFd<T>> {
+    // SAFETY: the AsyncFd owns the file, and its types here (OwnedFd, and wrappers of it) close it only when dropped.
+    Ok(unsafe { AsyncFd::register(file) }?)
+}
+
+/// A file that the kernel has just made for us.
+pub(crate) fn made(file: RawFd) -> OwnedFd {
+    debug_assert!(file >= 0);
+    // SAFETY: callers pass the number that a system call has returned as new, once.
+    unsafe { OwnedFd::from_raw_fd(file) }
+}
+
 /// A copy at the first free number from `above` on, closed by an exec.
 pub(crate) fn duplicate(file: BorrowedFd<'_>, above: RawFd) -> std::io::Result<OwnedFd> {
     let copy = nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(above))?;
-    // SAFETY: the kernel has just made it for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+    Ok(made(copy))
 }
 
 /// A standard stream, to look at or write to.

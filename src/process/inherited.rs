@@ -13,6 +13,8 @@ use std::{
     path::PathBuf,
 };
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use super::sigset::{self, SignalSet};
 
 /// What segue was started with.
@@ -28,6 +30,8 @@ pub struct Inherited {
     pub directory: Option<CString>,
     /// Was a terminal's foreground ours?
     pub foreground: bool,
+    /// How many files a process may have open: the soft and the hard limit, if they can be told.
+    pub files_limit: Option<(u64, u64)>,
 }
 
 impl Inherited {
@@ -51,6 +55,7 @@ impl Inherited {
             foreign,
             directory,
             foreground: super::terminal::is_ours(),
+            files_limit: getrlimit(Resource::RLIMIT_NOFILE).ok(),
         }
     }
 
@@ -69,6 +74,16 @@ impl Inherited {
         }
         if let Err(error) = nix::unistd::chdir("/") {
             tracing::debug!(%error, "cannot leave the directory");
+        }
+    }
+
+    /// Lets segue itself have as many files as it may: it holds a copy of every listening socket of the program, some of
+    /// which have thousands. The program gets the soft limit back.
+    pub fn raise_files_limit(&self) {
+        if let Some((soft, hard)) = self.files_limit.filter(|(soft, hard)| soft < hard)
+            && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+        {
+            tracing::debug!(soft, hard, %error, "cannot raise the limit on open files");
         }
     }
 

@@ -9,5 +9,7 @@ pub mod send;
 pub mod signals;
 pub mod sigset;
 pub mod spawn;
+pub mod status;
 pub mod terminal;
+pub mod trap;
 pub mod tree;

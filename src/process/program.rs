@@ -49,6 +49,7 @@ pub fn exec_fault(name: &OsStr, path: Option<&OsStr>, directory: Option<&Path>, 
                 format!("its directory {directory} cannot be entered: {}", errno.desc()),
             )
         }
+        (Step::Trap, _) => (71, super::trap::refusal(fault.errno)),
         (Step::Files, _) => (126, format!("its sockets cannot be passed: {}", errno.desc())),
         (Step::Exec, nix::Error::ENOENT | nix::Error::ENOTDIR) => (
             127,

@@ -8,8 +8,9 @@
 #![expect(unsafe_code, reason = "signalfd for signals that nix has no names for")]
 
 use std::{
-    io, mem,
-    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+    io,
+    mem::{self, ManuallyDrop},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -19,7 +20,10 @@ use signal_hook::iterator::exfiltrator::WithRawSiginfo;
 use signal_hook_tokio::SignalsInfo;
 use tokio::io::unix::AsyncFd;
 
-use super::sigset::{self, SignalSet};
+use super::{
+    files,
+    sigset::{self, SignalSet},
+};
 
 /// Those that signal-hook handles.
 const HANDLED: [i32; 17] = [
@@ -59,7 +63,9 @@ pub struct Received {
 
 /// The stream of them.
 pub struct Signals {
-    handled: SignalsInfo<WithRawSiginfo>,
+    /// Never dropped. To take the handlers back costs more than the rest of segue's end, and signal-hook closes its pipe
+    /// first: a signal in between is written to a pipe without a reader, and the SIGPIPE of that again, for ever.
+    handled: ManuallyDrop<SignalsInfo<WithRawSiginfo>>,
     rest: AsyncFd<OwnedFd>,
     own_pid: i32,
 }
@@ -91,12 +97,9 @@ impl Signals {
             .ok()
             .filter(|file| *file >= 0)
             .ok_or_else(io::Error::last_os_error)?;
-        // SAFETY: the kernel has just made it for us.
-        let file = unsafe { OwnedFd::from_raw_fd(file) };
-        // SAFETY: the AsyncFd owns the file, and nobody else closes it.
-        let watched = unsafe { AsyncFd::register(file) }?;
+        let watched = files::watch(files::made(file))?;
         let signals = Signals {
-            handled,
+            handled: ManuallyDrop::new(handled),
             rest: watched,
             own_pid: nix::unistd::getpid().as_raw(),
         };
@@ -107,7 +110,7 @@ impl Signals {
     /// The next signal. SIGPIPE and its like that segue's own writes cause are swallowed here.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Received> {
         loop {
-            let received = match Pin::new(&mut self.handled).poll_next(context) {
+            let received = match Pin::new(&mut *self.handled).poll_next(context) {
                 Poll::Ready(Some(info)) => from_siginfo(&info),
                 // A closed stream is impossible while the handle lives; silence is the safe answer.
                 Poll::Ready(None) | Poll::Pending => ready!(self.poll_rest(context)),
@@ -138,8 +141,7 @@ impl Signals {
 }
 
 impl Drop for Signals {
-    /// Nothing is heard any more. signal-hook closes its pipe before it takes its handlers back, and a signal in between
-    /// would be written to a pipe without a reader: a SIGPIPE, whose own handler writes there again, for ever.
+    /// Nothing is heard any more.
     fn drop(&mut self) {
         sigset::set_mask(SignalSet::ALL);
     }

@@ -14,7 +14,12 @@ use std::{
 
 use nix::unistd::Pid;
 
-use super::{inherited::Inherited, sigset, sigset::SignalSet};
+use super::{
+    inherited::Inherited,
+    sigset,
+    sigset::SignalSet,
+    trap::{self, Channel, Trap},
+};
 
 /// What to start, and how. All memory that the child needs is laid out before the fork.
 #[derive(Debug)]
@@ -40,6 +45,8 @@ pub struct Plan<'a> {
     pub at_once: bool,
     /// Is it a command of segue's own (hook, probe)? Then it must not read the program's input.
     pub no_input: bool,
+    /// Which of its calls segue wants to be told of.
+    pub trap: Option<Trap<'a>>,
 }
 
 /// The environment entry that the child stamps with its pid.
@@ -52,6 +59,8 @@ pub struct Launch {
     pub pid: Pid,
     /// To signal it by; `None` on kernels before 5.2.
     pub pidfd: Option<OwnedFd>,
+    /// Where the child tells what became of its trap; see [`trap::outcome`].
+    pub channel: Option<OwnedFd>,
     verdict: OwnedFd,
 }
 
@@ -74,11 +83,14 @@ pub enum Step {
     Files = 2,
     /// Becoming the program.
     Exec = 3,
+    /// Having its calls trapped.
+    Trap = 4,
 }
 
 /// Forks. An error means that there is no child (`EAGAIN`: a limit on processes; `EMFILE`: on files).
 pub fn spawn(plan: &Plan<'_>) -> io::Result<Launch> {
     let (verdict, report) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK)?;
+    let channel = plan.trap.map(|_| Channel::open()).transpose()?;
     let mut environment: Vec<Vec<u8>> = plan
         .environment
         .iter()
@@ -94,13 +106,15 @@ pub fn spawn(plan: &Plan<'_>) -> io::Result<Launch> {
     let mut child = Child {
         plan,
         report: report.as_raw_fd(),
+        channel: channel.as_ref().map_or(-1, |channel| channel.child.as_raw_fd()),
         stamp,
         argument_pointers,
         shell_pointers,
         environment_pointers,
     };
 
-    let mut stack = vec![0_u8; STACK];
+    // Not filled, so that only what is used of it costs anything.
+    let mut stack = Vec::<u8>::with_capacity(STACK);
     let sharing = if plan.at_once {
         libc::CLONE_VM | libc::CLONE_VFORK
     } else {
@@ -108,7 +122,7 @@ pub fn spawn(plan: &Plan<'_>) -> io::Result<Launch> {
     };
     let mut pidfd: RawFd = -1;
     let mut clone = |flags| {
-        let top = stack.as_mut_ptr_range().end;
+        let top = stack.spare_capacity_mut().as_mut_ptr_range().end.cast();
         let argument: *mut Child<'_> = &raw mut child;
         // SAFETY: `top` is the aligned end of a stack that nobody else uses, and `argument` lives until the call
         // returns. Without CLONE_VM the child has its own copy of both; with it CLONE_VFORK holds this thread, the
@@ -135,6 +149,7 @@ pub fn spawn(plan: &Plan<'_>) -> io::Result<Launch> {
         pid: Pid::from_raw(pid),
         // SAFETY: the kernel has just made it for us, if it made one.
         pidfd: (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) }),
+        channel: channel.map(|channel| channel.ours),
         verdict,
     })
 }
@@ -164,10 +179,10 @@ fn shell(plan: &Plan<'_>) -> Vec<*const c_char> {
 }
 
 impl Launch {
-    /// The process, and the pipe that tells how the exec came out.
+    /// The process, the channel of its trap, and the pipe that tells how the exec came out.
     #[must_use]
-    pub fn into_parts(self) -> (Pid, Option<OwnedFd>, Verdict) {
-        (self.pid, self.pidfd, Verdict(self.verdict))
+    pub fn into_parts(self) -> (Pid, Option<OwnedFd>, Option<OwnedFd>, Verdict) {
+        (self.pid, self.pidfd, self.channel, Verdict(self.verdict))
     }
 }
 
@@ -193,6 +208,7 @@ impl Verdict {
                 let step = match step {
                     1 => Step::Directory,
                     2 => Step::Files,
+                    4 => Step::Trap,
                     _ => Step::Exec,
                 };
                 Some(Err(ExecFault {
@@ -211,6 +227,7 @@ impl Verdict {
 struct Child<'a> {
     plan: &'a Plan<'a>,
     report: RawFd,
+    channel: RawFd,
     stamp: *mut u8,
     argument_pointers: Vec<*const c_char>,
     shell_pointers: Vec<*const c_char>,
@@ -243,8 +260,21 @@ impl Child<'_> {
         if !self.enter_directory() {
             return fault(Step::Directory);
         }
+        // Before the files take their numbers, of which the channel may have one.
+        if self
+            .plan
+            .trap
+            .is_some_and(|it| !trap::spring(it, self.channel) && it.required)
+        {
+            return fault(Step::Trap);
+        }
         if !self.place_streams() || !self.place_files() {
             return fault(Step::Files);
+        }
+        if let Some((rlim_cur, rlim_max)) = self.plan.inherited.files_limit {
+            let limit = libc::rlimit { rlim_cur, rlim_max };
+            // SAFETY: `limit` lives until the call returns. It only lowers what segue has raised for itself.
+            unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
         }
         self.stamp_pid();
         sigset::set_mask(self.plan.inherited.mask);
@@ -274,7 +304,7 @@ impl Child<'_> {
     fn place_files(&mut self) -> bool {
         if self.plan.no_input {
             // SAFETY: a C string constant.
-            let null = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) };
+            let null = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
             // SAFETY: numbers only; where there is no /dev/null the stream is closed rather than shared.
             unsafe { if null >= 0 { libc::dup2(null, 0) } else { libc::close(0) } };
         }

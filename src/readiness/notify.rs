@@ -23,11 +23,18 @@ use tokio::net::UnixDatagram;
 /// The longest datagram that is read; systemd's own limit is the same.
 const LONGEST: usize = 4096;
 
+/// A `NOTIFY_SOCKET` that is there, and that nobody hears yet.
+#[derive(Debug)]
+pub struct Address {
+    socket: OwnedFd,
+    /// What `NOTIFY_SOCKET` says.
+    pub name: String,
+}
+
 /// A generation's `NOTIFY_SOCKET`.
 #[derive(Debug)]
 pub struct NotifySocket {
     socket: UnixDatagram,
-    address: String,
 }
 
 /// A datagram, and who sent it.
@@ -49,26 +56,28 @@ impl Notice {
     }
 }
 
-impl NotifySocket {
-    /// Makes one, at an address that the kernel chooses. Needs a tokio runtime.
-    pub fn open() -> io::Result<NotifySocket> {
+impl Address {
+    /// Makes one, at an address that the kernel chooses.
+    pub fn open() -> io::Result<Address> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let made: OwnedFd = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
         setsockopt(&made, sockopt::PassCred, &true)?;
         bind(made.as_raw_fd(), &UnixAddr::new_unnamed())?;
         let bound: UnixAddr = getsockname(made.as_raw_fd())?;
         let name = bound.as_abstract().ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let address = format!("@{}", String::from_utf8_lossy(name));
-        Ok(NotifySocket {
-            socket: UnixDatagram::from_std(made.into())?,
-            address,
+        Ok(Address {
+            name: format!("@{}", String::from_utf8_lossy(name)),
+            socket: made,
         })
     }
+}
 
-    /// What `NOTIFY_SOCKET` says.
-    #[must_use]
-    pub fn address(&self) -> &str {
-        &self.address
+impl NotifySocket {
+    /// Hears what comes to the address. Needs a tokio runtime.
+    pub fn hear(address: Address) -> io::Result<NotifySocket> {
+        Ok(NotifySocket {
+            socket: UnixDatagram::from_std(address.socket.into())?,
+        })
     }
 
     /// The next datagram from a process of ours. `users` are those that are believed, beside root.

@@ -44,10 +44,10 @@ pub fn loopbacks(port: u16) -> Vec<SocketAddr> {
 }
 
 impl Question {
-    /// Asks once. `announce` learns the source port before a connection is made from it.
-    pub async fn ask<F>(&self, announce: impl Fn(u16) -> F) -> Result<(), String>
+    /// Asks once. `announce` learns the source and target ports before a connection is made, and whether it is of use.
+    pub async fn ask<F>(&self, announce: impl Fn(u16, u16) -> F) -> Result<(), String>
     where
-        F: Future<Output = ()>,
+        F: Future<Output = bool>,
     {
         match tokio::time::timeout(ATTEMPT, self.ask_patiently(announce)).await {
             Ok(answer) => answer,
@@ -55,9 +55,9 @@ impl Question {
         }
     }
 
-    async fn ask_patiently<F>(&self, announce: impl Fn(u16) -> F) -> Result<(), String>
+    async fn ask_patiently<F>(&self, announce: impl Fn(u16, u16) -> F) -> Result<(), String>
     where
-        F: Future<Output = ()>,
+        F: Future<Output = bool>,
     {
         match &self.target {
             Target::Unix(path) => match UnixStream::connect(path).await {
@@ -115,9 +115,9 @@ fn judge(status: StatusCode) -> Result<(), String> {
     }
 }
 
-async fn connect<F>(address: SocketAddr, announce: &impl Fn(u16) -> F) -> io::Result<TcpStream>
+async fn connect<F>(address: SocketAddr, announce: &impl Fn(u16, u16) -> F) -> io::Result<TcpStream>
 where
-    F: Future<Output = ()>,
+    F: Future<Output = bool>,
 {
     let (socket, any): (TcpSocket, SocketAddr) = if address.is_ipv4() {
         (TcpSocket::new_v4()?, (Ipv4Addr::UNSPECIFIED, 0).into())
@@ -125,6 +125,8 @@ where
         (TcpSocket::new_v6()?, (Ipv6Addr::UNSPECIFIED, 0).into())
     };
     socket.bind(any)?;
-    announce(socket.local_addr()?.port()).await;
+    if !announce(socket.local_addr()?.port(), address.port()).await {
+        return Err(io::Error::other("the program does not listen there yet"));
+    }
     socket.connect(address).await
 }

@@ -5,8 +5,9 @@ use std::ffi::OsString;
 
 use nix::unistd::getpid;
 
+use super::brokering::Trapping;
 use crate::{
-    handover::{inherited, listener::TcpAddress, sockets::Sockets},
+    handover::{inherited, listener::Place, sockets::Sockets},
     machine::{Limits, Mode, Policy},
     process::{send, terminal},
     settings::{
@@ -34,6 +35,9 @@ pub(super) struct Booted {
     pub(super) settings: Settings,
     pub(super) limits: Limits,
     pub(super) sockets: Sockets,
+    pub(super) trapping: Trapping,
+    /// Why there is no hand-over although it was hoped for.
+    pub(super) no_handover: Option<String>,
     /// Were the sockets in our environment for us?
     pub(super) given_sockets: bool,
     /// For the log, once there is one.
@@ -78,15 +82,37 @@ pub(super) fn boot(
         sockets.add_given(inherited::take(environment));
         bind(&settings.listen, &mut sockets)?;
     }
+    let (trapping, no_handover) = trapping(&settings, given_sockets)?;
     let limits = limits(&settings);
     Ok(Booted {
         settings,
         limits,
         sockets,
+        trapping,
+        no_handover,
         given_sockets,
         warnings,
         is_init,
     })
+}
+
+/// Are the program's own binds to be answered? `auto` is transparent where no sockets are declared.
+fn trapping(settings: &Settings, given_sockets: bool) -> Result<(Trapping, Option<String>), Refusal> {
+    let required = match settings.handover {
+        Handover::Transparent => true,
+        Handover::Auto if settings.listen.is_empty() && !given_sockets => false,
+        Handover::Auto | Handover::ListenFds | Handover::Proxy | Handover::None => return Ok((Trapping::No, None)),
+    };
+    match Trapping::new(required) {
+        Ok(trapping) => Ok((trapping, None)),
+        Err(why) if required => Err(Refusal {
+            lines: vec![format!(
+                "SEGUE_HANDOVER=\"transparent\": {why}; use auto, listen-fds or none"
+            )],
+            code: SYSTEM_REFUSED,
+        }),
+        Err(why) => Ok((Trapping::No, Some(why))),
+    }
 }
 
 fn bind(addresses: &[Listen], sockets: &mut Sockets) -> Result<(), Refusal> {
@@ -113,16 +139,15 @@ fn bind(addresses: &[Listen], sockets: &mut Sockets) -> Result<(), Refusal> {
 }
 
 fn bind_one(name: &str, address: &Address, sockets: &mut Sockets) -> Vec<(&'static str, std::io::Result<()>)> {
-    let single = |address| TcpAddress { address, dual: false };
     match address {
-        Address::Tcp(address) => vec![("", sockets.add_tcp(name.into(), single(*address)))],
-        Address::AnyInterface(port) => vec![("", sockets.add_tcp(name.into(), TcpAddress::any(*port)))],
+        Address::Tcp(address) => vec![("", sockets.add_tcp(name.into(), Place::single(*address)))],
+        Address::AnyInterface(port) => vec![("", sockets.add_tcp(name.into(), Place::any(*port)))],
         Address::Localhost(port) => crate::readiness::probe::loopbacks(*port)
             .into_iter()
             .filter(|address| address.is_ipv4() || crate::handover::listener::has_ipv6())
             .map(|address| {
                 let family = if address.is_ipv4() { " (IPv4)" } else { " (IPv6)" };
-                (family, sockets.add_tcp(name.into(), single(address)))
+                (family, sockets.add_tcp(name.into(), Place::single(address)))
             })
             .collect(),
         Address::Unix(path) => vec![("", sockets.add_unix(name.into(), path))],
@@ -145,6 +170,7 @@ fn limits(settings: &Settings) -> Limits {
     Limits {
         stop_timeout: never_if_zero(settings.stop_timeout),
         drain_delay: settings.drain_delay,
+        drain_timeout: settings.drain_timeout(),
         ready_timeout: never_if_zero(settings.ready_timeout),
         probation: settings.probation,
         mode: match settings.restart_mode {

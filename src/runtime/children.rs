@@ -76,7 +76,7 @@ impl Supervisor {
                     None => Event::Exited {
                         generation,
                         ending,
-                        queued: self.sockets.queued(generation) > 0,
+                        queued: self.do_connections_wait_for(generation),
                     },
                 };
                 self.events.push_back(event);
@@ -115,6 +115,24 @@ impl Supervisor {
             }
             (Task::Failed(..), _) => {}
         }
+    }
+
+    /// Connections that wait for a generation which has just ended can be given only to one that has not begun. The next
+    /// one has, if a restart is under way: then none must come to wait between this look and the steering that follows.
+    fn do_connections_wait_for(&mut self, generation: u64) -> bool {
+        if self.sockets.queued(generation) > 0 {
+            return true;
+        }
+        let heir = self.generations.keys().copied().find(|number| *number > generation);
+        let (Some(heir), true) = (heir, self.state.current() == Some(generation)) else {
+            return false;
+        };
+        let diverted = self.sockets.steer(heir, false);
+        let wait = diverted.is_ok() && self.sockets.queued(generation) > 0;
+        if wait && let Err(error) = self.sockets.steer(generation, false) {
+            tracing::warn!(%error, "cannot steer back");
+        }
+        wait
     }
 
     fn main_ended(&mut self, generation: u64, pid: Pid) {

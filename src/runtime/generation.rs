@@ -5,7 +5,9 @@ use std::{collections::HashSet, os::fd::OwnedFd};
 use nix::unistd::Pid;
 use tokio::task::AbortHandle;
 
+use super::draining::{Draining, Replaced};
 use crate::{
+    handover::broker::{Broker, Listens},
     process::{send, tree::Known},
     readiness::notify::NotifySocket,
 };
@@ -18,8 +20,16 @@ pub(super) struct Generation {
     pub(super) began: u64,
     pub(super) notify: Option<NotifySocket>,
     pub(super) probing: Option<AbortHandle>,
-    /// Does the machine want to hear when its accept queues are empty?
-    pub(super) awaits_queue: bool,
+    /// Where the child tells what became of its trap, until that was read.
+    pub(super) channel: Option<OwnedFd>,
+    /// Who answers its binds.
+    pub(super) broker: Option<Broker>,
+    /// Where it was seen to begin to listen.
+    pub(super) listens: HashSet<Listens>,
+    /// Which connections were its own when new ones began to go elsewhere.
+    pub(super) replaced: Option<Replaced>,
+    /// Does the machine want to hear when its connections are finished?
+    pub(super) draining: Option<Draining>,
     /// What its main process left behind and segue has told to go; `None` before that.
     pub(super) leftovers: Option<HashSet<i32>>,
 }
@@ -40,7 +50,11 @@ impl Generation {
             began: send::ticks_since_boot(),
             notify: None,
             probing: None,
-            awaits_queue: false,
+            channel: None,
+            broker: None,
+            listens: HashSet::new(),
+            replaced: None,
+            draining: None,
             leftovers: None,
         }
     }

@@ -19,11 +19,11 @@ use super::{
 use crate::{
     machine::{Event, Fault},
     process::{
-        program,
+        files, program,
         sigset::SignalSet,
         spawn::{self, LISTEN_PID, Launch, Plan, Verdict},
     },
-    readiness::notify::NotifySocket,
+    readiness::notify::{self, NotifySocket},
     settings::value::{Command, Ready},
 };
 
@@ -44,12 +44,12 @@ impl Supervisor {
             reason: format!("{what}: {error}"),
         };
         let mut environment = self.environment_of(generation)?;
-        if self.settings.ready == Ready::Notify {
-            let socket = NotifySocket::open().map_err(|error| refused("cannot make a notification socket", &error))?;
-            environment.set("NOTIFY_SOCKET", socket.address());
-            if let Some(it) = self.generations.get_mut(&generation) {
-                it.notify = Some(socket);
-            }
+        let mut notify = None;
+        if self.settings.ready == Ready::Notify || (self.settings.ready == Ready::Auto && self.trapping.is_on()) {
+            let address = notify::Address::open();
+            let address = address.map_err(|error| refused("cannot make a notification socket", &error))?;
+            environment.set("NOTIFY_SOCKET", &address.name);
+            notify = Some(address);
         }
         let count = self.sockets.count();
         let above = FIRST_FILE + i32::try_from(count).unwrap_or(0);
@@ -67,9 +67,18 @@ impl Supervisor {
             files: files.iter().map(AsRawFd::as_raw_fd).collect(),
             foreground: self.inherited.foreground && !self.generations.values().any(|it| it.living().is_some()),
             no_input: false,
+            trap: self.trapping.trap(),
             ..self.plan(generation, &words, &environment, entries)?
         };
         let launch = spawn::spawn(&plan).map_err(|error| refused("cannot fork", &error))?;
+        // The program runs already: the rest is done beside it.
+        self.sockets.begin(generation);
+        let heard = notify.map(NotifySocket::hear).transpose();
+        match (heard, self.generations.get_mut(&generation)) {
+            (Ok(socket), Some(it)) => it.notify = socket,
+            (Err(error), _) => tracing::error!(generation, %error, "cannot hear notifications"),
+            (Ok(_), None) => {}
+        }
         self.watch(launch, Task::Program(generation));
         Ok(())
     }
@@ -124,6 +133,7 @@ impl Supervisor {
             foreground: false,
             at_once: generation == 1,
             no_input: true,
+            trap: None,
         };
         if plan.candidates.is_empty() {
             return Err(Fault {
@@ -135,7 +145,7 @@ impl Supervisor {
     }
 
     fn watch(&mut self, launch: Launch, task: Task) {
-        let (pid, pidfd, verdict) = launch.into_parts();
+        let (pid, pidfd, channel, verdict) = launch.into_parts();
         self.childless = false;
         if let Task::Program(generation) | Task::PreStart(generation) = &task
             && let Some(it) = self.generations.get_mut(generation)
@@ -145,12 +155,10 @@ impl Supervisor {
                 pidfd,
                 alive: true,
             });
+            it.channel = channel;
         }
         self.tasks.insert(pid, task);
-        // SAFETY: the AsyncFd owns the pipe, and nobody else closes it.
-        #[expect(unsafe_code, reason = "registering a pipe of our own")]
-        let watched = unsafe { AsyncFd::register(verdict) };
-        match watched {
+        match files::watch(verdict) {
             Ok(verdict) => self.launches.push(Launching { pid, verdict }),
             // It is read when the process is reaped, or never missed: without it the program counts as started.
             Err(error) => {
@@ -199,6 +207,7 @@ impl Supervisor {
         if let (true, Some(Task::Program(generation))) = (succeeded, self.tasks.get(&pid)) {
             let generation = *generation;
             self.events.push_back(Event::Started { generation });
+            self.begin_brokering(generation);
             self.look_for_readiness(generation);
         }
     }

@@ -1,10 +1,10 @@
 //! ENDS what a main process left behind: finds it, asks it to go, sees when it is gone, kills it if told to.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use nix::unistd::{Pid, getpid};
 
-use super::Supervisor;
+use super::{Supervisor, children::Task, generation::Generation};
 use crate::{
     machine::Event,
     process::{
@@ -18,22 +18,12 @@ const KILL_ROUNDS: usize = 5;
 
 impl Supervisor {
     fn members(&self, generation: u64) -> Vec<Process> {
-        let known: Vec<Known> = self.generations.iter().map(|(number, it)| it.known(*number)).collect();
-        let ours: Vec<i32> = self.tasks.keys().map(|pid| pid.as_raw()).collect();
-        let mut members = tree::members(generation, &known, getpid());
-        let main = self
-            .generations
-            .get(&generation)
-            .and_then(|it| it.living())
-            .map(|main| main.pid.as_raw());
-        // Hooks and probes have their own ends; the main process counts as long as it lives.
-        members.retain(|process| !ours.contains(&process.pid) || Some(process.pid) == main);
-        members
+        members(generation, &self.generations, &self.tasks)
     }
 
     /// The numbers of a generation's processes.
     pub(super) fn program_processes(&self, generation: u64) -> Vec<i32> {
-        self.members(generation).iter().map(|process| process.pid).collect()
+        processes_of(generation, &self.generations, &self.tasks)
     }
 
     /// Asks what is left to go; tells at once if nothing is.
@@ -117,6 +107,29 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// The numbers of a generation's processes.
+pub(super) fn processes_of(
+    generation: u64,
+    generations: &BTreeMap<u64, Generation>,
+    tasks: &HashMap<Pid, Task>,
+) -> Vec<i32> {
+    let members = members(generation, generations, tasks);
+    members.iter().map(|process| process.pid).collect()
+}
+
+fn members(generation: u64, generations: &BTreeMap<u64, Generation>, tasks: &HashMap<Pid, Task>) -> Vec<Process> {
+    let known: Vec<Known> = generations.iter().map(|(number, it)| it.known(*number)).collect();
+    let ours: Vec<i32> = tasks.keys().map(|pid| pid.as_raw()).collect();
+    let mut members = tree::members(generation, &known, getpid());
+    let main = generations
+        .get(&generation)
+        .and_then(|it| it.living())
+        .map(|main| main.pid.as_raw());
+    // Hooks and probes have their own ends; the main process counts as long as it lives.
+    members.retain(|process| !ours.contains(&process.pid) || Some(process.pid) == main);
+    members
 }
 
 /// Signals a process that was seen in /proc, unless its number has become another's since.

@@ -3,7 +3,9 @@
 //! After the first start nothing leaves the loop as an error: every fault becomes an event. Nothing here decides.
 
 mod boot;
+mod brokering;
 mod children;
+mod draining;
 mod environment;
 mod generation;
 mod launch;
@@ -17,9 +19,10 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     ffi::OsString,
     io::Write,
+    mem::ManuallyDrop,
     path::Path,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use nix::unistd::Pid;
@@ -27,6 +30,7 @@ use tokio::sync::mpsc;
 
 use self::{
     boot::{Booted, SYSTEM_REFUSED},
+    brokering::Trapping,
     children::Task,
     generation::Generation,
     launch::Launching,
@@ -35,7 +39,7 @@ use self::{
     story::Turn,
 };
 use crate::{
-    handover::sockets::Sockets,
+    handover::{refuser::Refuser, sockets::Sockets},
     machine::{self, Event, Limits, Reason, State},
     process::{
         inherited::Inherited,
@@ -49,8 +53,6 @@ use crate::{
     telemetry::{log, stderr::Stderr, termination},
 };
 
-/// How often the accept queues of a generation are looked at while they empty.
-const QUEUE_INTERVAL: Duration = Duration::from_millis(20);
 /// Dead children reaped in one go, so that a storm of them does not keep a stop waiting.
 const REAP_BATCH: usize = 1_000;
 
@@ -63,6 +65,10 @@ struct Supervisor {
     environment: Vec<(OsString, OsString)>,
     given_sockets: bool,
     sockets: Sockets,
+    trapping: Trapping,
+    refusers: Vec<Refuser>,
+    /// Generations whose connections are to be looked at as soon as the turn is told.
+    to_note: Vec<u64>,
     state: State,
     generations: BTreeMap<u64, Generation>,
     /// Who every child of ours is.
@@ -77,6 +83,7 @@ struct Supervisor {
     events: VecDeque<Event>,
     sender: mpsc::UnboundedSender<Message>,
     told_no_handover: bool,
+    told_sealed: bool,
     /// Why segue ends, for the termination log.
     last_reason: String,
     /// The signal that asked for the end.
@@ -91,7 +98,7 @@ enum Happening {
     Events,
     Message(Message),
     MoreChildren,
-    QueueLook,
+    Look,
     Deadline,
 }
 
@@ -111,7 +118,12 @@ pub fn run(inherited: Inherited, program: Vec<OsString>, adjust: impl FnOnce(&mu
         .enable_time()
         .build()
     {
-        Ok(runtime) => runtime.block_on(supervise(inherited, program, environment, booted)),
+        Ok(runtime) => {
+            let code = runtime.block_on(supervise(inherited, program, environment, booted));
+            // The end of the process frees it all at once.
+            std::mem::forget(runtime);
+            code
+        }
         Err(error) => {
             refuse(&[format!("cannot set up an event loop: {error}")]);
             SYSTEM_REFUSED
@@ -137,12 +149,14 @@ async fn supervise(
         settings,
         limits,
         sockets,
+        trapping,
         given_sockets,
+        no_handover,
         warnings,
         is_init,
     } = booted;
     let (sender, receiver) = mpsc::unbounded_channel();
-    let mut supervisor = Supervisor {
+    let mut supervisor = ManuallyDrop::new(Supervisor {
         settings,
         limits,
         inherited,
@@ -150,6 +164,9 @@ async fn supervise(
         environment,
         given_sockets,
         sockets,
+        trapping,
+        refusers: Vec::new(),
+        to_note: Vec::new(),
         state: State::new(),
         generations: BTreeMap::new(),
         tasks: HashMap::new(),
@@ -161,16 +178,20 @@ async fn supervise(
         events: VecDeque::new(),
         sender,
         told_no_handover: false,
+        told_sealed: false,
         last_reason: String::new(),
         stopped_by: None,
         exit: None,
-    };
+    });
     // Whatever can wait until the program has been started does: the program starts as soon as it would without us.
     let first = supervisor.turn(Event::Booted);
     log::set_up(
         boot::form(&supervisor.settings),
         supervisor.settings.log.targets.clone(),
     );
+    if let Some(why) = no_handover {
+        brokering::tell_no_handover(&why);
+    }
     for warning in warnings {
         tracing::warn!(warning, "a setting is probably not what was meant");
     }
@@ -180,6 +201,7 @@ async fn supervise(
     supervisor.tell(&first);
     let adopted = supervisor.sockets.adopted();
     supervisor.inherited.let_go(&adopted);
+    supervisor.inherited.raise_files_limit();
     supervisor.changed = SignalSet::of(signals::handled().iter().chain([libc::SIGCHLD]));
     match Signals::install() {
         Ok(signals) => supervisor.run(signals, receiver).await,
@@ -198,6 +220,7 @@ impl Supervisor {
                 let told = survive(|| {
                     let turn = self.turn(event);
                     self.tell(&turn);
+                    self.note_what_is_due();
                 });
                 told.await;
             }
@@ -219,15 +242,27 @@ impl Supervisor {
                 None => std::future::pending().await,
             }
         };
-        let look_at_queues = self.generations.values().any(|generation| generation.awaits_queue);
+        let next_look = self.next_look().map(tokio::time::Instant::from_std);
+        let look = async {
+            match next_look {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         let more_children = self.more_children;
+        // What is due comes before what a busy program can make happen without end.
+        let now = Some(Instant::now());
+        let overdue = deadline.is_some() && self.state.deadline() <= now;
+        let look_overdue = next_look.is_some() && self.next_look() <= now;
         tokio::select! {
             biased;
             signal = std::future::poll_fn(|context| signals.poll_next(context)) => Happening::Signal(signal),
+            () = std::future::ready(()), if overdue => Happening::Deadline,
+            () = std::future::ready(()), if look_overdue => Happening::Look,
             () = std::future::poll_fn(|context| self.poll_generations(context)) => Happening::Events,
             Some(message) = messages.recv() => Happening::Message(message),
             () = std::future::ready(()), if more_children => Happening::MoreChildren,
-            () = tokio::time::sleep(QUEUE_INTERVAL), if look_at_queues => Happening::QueueLook,
+            () = look => Happening::Look,
             () = wait => Happening::Deadline,
         }
     }
@@ -239,7 +274,7 @@ impl Supervisor {
             Happening::Events => {}
             Happening::Message(message) => self.on_message(message),
             Happening::MoreChildren => self.reap(),
-            Happening::QueueLook => self.look_at_queues(),
+            Happening::Look => self.look_at_connections(),
             Happening::Deadline => self.events.push_back(Event::TimePassed),
         }
     }
@@ -291,6 +326,7 @@ impl Supervisor {
         for action in &actions {
             self.perform(action);
         }
+        self.see_who_is_ready();
         Turn {
             event,
             actions,
@@ -299,19 +335,10 @@ impl Supervisor {
         }
     }
 
-    fn look_at_queues(&mut self) {
-        let now = Instant::now();
-        for (number, generation) in &mut self.generations {
-            if generation.awaits_queue && self.sockets.is_drained(*number, now) {
-                generation.awaits_queue = false;
-                self.events.push_back(Event::QueueEmptied { generation: *number });
-            }
-        }
-    }
-
     fn poll_generations(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let (launched, notified) = (self.poll_launches(context), self.poll_notices(context));
-        if launched.is_ready() || notified.is_ready() {
+        let (answered, refused) = (self.poll_brokers(context), self.poll_refusers(context));
+        if [launched, notified, answered, refused].iter().any(Poll::is_ready) {
             Poll::Ready(())
         } else {
             Poll::Pending

@@ -1,6 +1,6 @@
 //! DOES what the machine asks for. A failure is logged or becomes an event; nothing here ends segue.
 
-use std::{io, time::Instant};
+use std::io;
 
 use nix::unistd::Pid;
 
@@ -9,7 +9,7 @@ use crate::{
     handover::listening,
     machine::{Action, Event},
     process::{send, terminal, tree},
-    settings::value::{Handover, RestartMode},
+    settings::value::{Handover, Ready, RestartMode},
 };
 
 impl Supervisor {
@@ -18,6 +18,7 @@ impl Supervisor {
             Action::Prepare { generation } => self.prepare(*generation),
             Action::Start { generation } => {
                 self.generations.entry(*generation).or_insert_with(Generation::new);
+                self.forget_closed_listeners();
                 if let Err(fault) = self.start_program(*generation) {
                     self.events.push_back(Event::NotStarted {
                         generation: *generation,
@@ -26,14 +27,19 @@ impl Supervisor {
                 }
             }
             Action::Steer { generation } => self.steer(*generation),
-            Action::AwaitQueue { generation } => {
-                if let Some(it) = self.generations.get_mut(generation) {
-                    it.awaits_queue = true;
-                }
-                self.look_at_queues();
+            Action::Drain { generation, last } => self.drain(*generation, *last),
+            Action::Hold => {
+                note("hold new connections", self.sockets.hold());
+                self.note_replaced(None);
             }
-            Action::Terminate { generation } => self.terminate(*generation),
-            Action::Kill { generation } => self.kill(*generation),
+            Action::Terminate { generation } => {
+                self.tell_what_is_cut(*generation, false);
+                self.terminate(*generation);
+            }
+            Action::Kill { generation } => {
+                self.tell_what_is_cut(*generation, true);
+                self.kill(*generation);
+            }
             Action::EndLeftovers { generation } => self.end_leftovers(*generation),
             Action::Signal {
                 generation,
@@ -84,7 +90,9 @@ impl Supervisor {
     }
 
     fn steer(&mut self, generation: u64) {
-        note("steer new connections", self.sockets.steer(generation, Instant::now()));
+        let settled = self.settings.ready != Ready::Started;
+        note("steer new connections", self.sockets.steer(generation, settled));
+        self.note_replaced(Some(generation));
         let others = self
             .generations
             .iter()
@@ -99,6 +107,21 @@ impl Supervisor {
         };
         terminal::give_to(pid);
         self.wake_if_stopped(generation, pid);
+    }
+
+    /// New connections go to this generation, or wait; those of the others are theirs from now on.
+    fn note_replaced(&mut self, by: Option<u64>) {
+        if let Some(it) = by.and_then(|by| self.generations.get_mut(&by)) {
+            it.replaced = None;
+        }
+        let replaced = self
+            .generations
+            .iter()
+            .filter(|(number, it)| Some(**number) != by && it.replaced.is_none() && it.living().is_some());
+        let replaced: Vec<u64> = replaced.map(|it| *it.0).collect();
+        if !self.sockets.is_idle() {
+            self.to_note.extend(replaced);
+        }
     }
 
     /// The stop signal to the program; SIGTERM to a hook that has not become a program yet.
@@ -142,7 +165,8 @@ impl Supervisor {
 
     /// Without hand-over, a program that listens itself cannot run twice: it is stopped first.
     pub(super) fn choose_mode(&mut self) {
-        let handed_over = !self.sockets.is_empty() || self.settings.handover == Handover::ListenFds;
+        let handed_over =
+            self.trapping.is_on() || !self.sockets.is_empty() || self.settings.handover == Handover::ListenFds;
         if handed_over || self.settings.restart_mode == RestartMode::StopFirst || self.state.is_restarting() {
             return;
         }

@@ -1,9 +1,13 @@
 //! ASKS after readiness while a generation is not ready: a task per generation, which talks to the loop by messages.
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::AbortHandle,
+};
 
-use super::{Supervisor, children::Task};
+use super::{Supervisor, brokering::wait_for_listening, children::Task};
 use crate::{
+    handover::listening,
     machine::Event,
     readiness::probe::{self, Question, Target},
     settings::value::{Address, HttpProbe, Ready},
@@ -17,12 +21,18 @@ const COMMAND_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10)
 pub(super) enum Message {
     /// The generation has answered.
     Ready(u64),
-    /// A connection is about to be made from this port, and means this generation.
+    /// A connection is about to be made from one port to another, and means this generation.
     Probing {
         generation: u64,
-        port: u16,
-        go: oneshot::Sender<()>,
+        from: u16,
+        to: u16,
+        /// Is there any use in making it?
+        go: oneshot::Sender<bool>,
     },
+    /// The generation has had enough time to listen.
+    Waiting(u64),
+    /// Look whether the program listens by now, where its calls are not seen.
+    Look(u64),
     /// Run the command of `SEGUE_READY=exec:…`.
     Run {
         generation: u64,
@@ -34,7 +44,15 @@ impl Supervisor {
     /// The program was executed: what shows that it is ready?
     pub(super) fn look_for_readiness(&mut self, generation: u64) {
         let question = match &self.settings.ready {
-            // What a program does with sockets of its own cannot be seen yet, so it is ready when it runs.
+            Ready::Auto | Ready::Listening if self.is_seen(generation) => {
+                let waits = wait_for_listening(generation, self.sender.clone());
+                return self.set_probing(generation, tokio::spawn(waits).abort_handle());
+            }
+            Ready::Listening if self.sockets.is_empty() => {
+                let looks = look_again_and_again(generation, self.sender.clone());
+                return self.set_probing(generation, tokio::spawn(looks).abort_handle());
+            }
+            // Where nothing can be seen a program is ready when it runs.
             Ready::Auto | Ready::Started | Ready::Listening => {
                 return self.events.push_back(Event::BecameReady { generation });
             }
@@ -54,10 +72,19 @@ impl Supervisor {
             Some(question) => tokio::spawn(ask(generation, question, sender)),
             None => tokio::spawn(run(generation, sender)),
         };
+        self.set_probing(generation, task.abort_handle());
+    }
+
+    fn set_probing(&mut self, generation: u64, task: AbortHandle) {
         if let Some(it) = self.generations.get_mut(&generation) {
             it.stop_probing();
-            it.probing = Some(task.abort_handle());
+            it.probing = Some(task);
         }
+    }
+
+    /// Are the program's calls seen?
+    fn is_seen(&self, generation: u64) -> bool {
+        self.generations.get(&generation).is_some_and(|it| it.broker.is_some())
     }
 
     pub(super) fn on_message(&mut self, message: Message) {
@@ -68,12 +95,23 @@ impl Supervisor {
                 }
                 self.events.push_back(Event::BecameReady { generation });
             }
-            Message::Probing { generation, port, go } => {
-                if let Err(error) = self.sockets.probe(Some((port, generation))) {
+            Message::Waiting(generation) => self.tell_what_is_waited_for(generation),
+            Message::Look(generation) => {
+                if listening::any(&self.program_processes(generation), &[]) {
+                    self.events.push_back(Event::BecameReady { generation });
+                }
+            }
+            Message::Probing {
+                generation,
+                from,
+                to,
+                go,
+            } => {
+                if let Err(error) = self.sockets.probe(Some((from, generation))) {
                     tracing::warn!(%error, "cannot give the readiness probe its own way");
                 }
                 // The task may have been ended meanwhile.
-                go.send(()).ok();
+                go.send(self.sockets.reaches(generation, to)).ok();
             }
             Message::Run { generation, answer } => {
                 let Ready::Exec(command) = self.settings.ready.clone() else {
@@ -104,13 +142,17 @@ fn target(address: &Address) -> Target {
 }
 
 async fn ask(generation: u64, question: Question, sender: mpsc::UnboundedSender<Message>) {
-    let announce = |port| {
+    let announce = |from, to| {
         let (go, gone) = oneshot::channel();
+        let message = Message::Probing {
+            generation,
+            from,
+            to,
+            go,
+        };
         // The loop outlives its tasks.
-        sender.send(Message::Probing { generation, port, go }).ok();
-        async move {
-            gone.await.ok();
-        }
+        sender.send(message).ok();
+        async move { gone.await.unwrap_or(true) }
     };
     loop {
         match question.ask(announce).await {
@@ -120,6 +162,14 @@ async fn ask(generation: u64, question: Question, sender: mpsc::UnboundedSender<
         tokio::time::sleep(probe::INTERVAL).await;
     }
     sender.send(Message::Ready(generation)).ok();
+}
+
+/// Where the program's calls are not seen: asks the loop to look whether it listens, until it does and ends this task.
+async fn look_again_and_again(generation: u64, sender: mpsc::UnboundedSender<Message>) {
+    loop {
+        sender.send(Message::Look(generation)).ok();
+        tokio::time::sleep(probe::INTERVAL).await;
+    }
 }
 
 async fn run(generation: u64, sender: mpsc::UnboundedSender<Message>) {

@@ -41,7 +41,7 @@ impl Supervisor {
             Event::BecameReady { .. } => line!(info, "generation became ready"),
             Event::Exited { .. } => line!(info, "program ended"),
             Event::Emptied { .. } => line!(info, "generation is gone"),
-            Event::QueueEmptied { .. } => line!(info, "accept queue is empty"),
+            Event::Drained { .. } => line!(info, "connections are finished"),
             Event::SignalReceived { .. } => line!(info, "signal received"),
             Event::RestartRequested { .. } => line!(info, "restart requested"),
             Event::StopRequested => line!(info, "stop requested"),
@@ -105,7 +105,7 @@ fn detail(event: &Event) -> Option<String> {
         | Event::Started { .. }
         | Event::BecameReady { .. }
         | Event::Emptied { .. }
-        | Event::QueueEmptied { .. }
+        | Event::Drained { .. }
         | Event::StopRequested
         | Event::PostStopEnded
         | Event::TimePassed => None,
@@ -139,7 +139,12 @@ fn say(action: &Action) -> String {
         Action::Prepare { generation } => format!("prepare {generation}"),
         Action::Start { generation } => format!("start {generation}"),
         Action::Steer { generation } => format!("steer to {generation}"),
-        Action::AwaitQueue { generation } => format!("await queue of {generation}"),
+        Action::Drain {
+            generation,
+            last: false,
+        } => format!("drain {generation}"),
+        Action::Drain { generation, last: true } => format!("drain {generation}, refuse new connections"),
+        Action::Hold => "hold new connections".into(),
         Action::Terminate { generation } => format!("terminate {generation}"),
         Action::Kill { generation } => format!("kill {generation}"),
         Action::EndLeftovers { generation } => format!("end leftovers of {generation}"),

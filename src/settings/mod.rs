@@ -142,7 +142,7 @@ pub(crate) mod tests {
             ("SEGUE_KEEP_ENV", "maybe"),
             ("SEGUE_STOP_ON", "KILL"),
             ("SEGUE_STOP_SIGNAL", "TREM"),
-            ("SEGUE_DRAIN", "connections"),
+            ("SEGUE_DRAIN", "always"),
             ("SEGUE_RESTART_DELAY", "1m"),
             ("SEGUE_RESTART_LIMIT", "many"),
             ("SEGUE_LISTEN", "web:80"),
@@ -182,13 +182,8 @@ pub(crate) mod tests {
     #[test]
     fn what_is_not_available_yet_says_so() {
         for (name, text) in [
-            ("SEGUE_DRAIN", "connections"),
-            ("SEGUE_DRAIN_TIMEOUT", "5s"),
-            ("SEGUE_DRAIN_IDLE", "5s"),
-            ("SEGUE_HANDOVER", "transparent"),
             ("SEGUE_HANDOVER", "proxy"),
             ("SEGUE_PROXY", ":80"),
-            ("SEGUE_READY", "listening"),
             ("SEGUE_WATCH", "src"),
             ("SEGUE_WATCH_ACTION", "restart"),
             ("SEGUE_ADMIN", ":9000"),

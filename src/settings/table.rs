@@ -20,14 +20,14 @@ settings! {
             "what the program gets when it is to stop; unset, what `SEGUE_SIGNAL_MAP` makes of TERM";
         stop_timeout "SEGUE_STOP_TIMEOUT": Duration = "30s", Now,
             "from the request to SIGKILL, all phases together; `0` never kills";
-        drain "SEGUE_DRAIN": DrainMode = "auto", NotYet { kinds: &["connections"], instead: "signal" },
+        drain "SEGUE_DRAIN": DrainMode = "auto", Now,
             "`connections` waits for them before the stop signal, `signal` sends it at once and the program drains itself; \
              `auto` is `signal` if the program catches the stop signal";
         drain_delay "SEGUE_DRAIN_DELAY": Duration = "0s", Now,
             "after a stop request: not ready, still accepting (load balancers need time to look away)";
-        drain_timeout "SEGUE_DRAIN_TIMEOUT": Option<Duration> = "" ("half of the stop timeout"), Later,
+        drain_timeout "SEGUE_DRAIN_TIMEOUT": Option<Duration> = "" ("half of the stop timeout"), Now,
             "longest wait for connections before the stop signal";
-        drain_idle "SEGUE_DRAIN_IDLE": Duration = "1s", Later,
+        drain_idle "SEGUE_DRAIN_IDLE": Duration = "1s", Now,
             "a connection with nothing queued and quiet this long counts as finished";
     }
     "Restart" {
@@ -36,7 +36,7 @@ settings! {
         restart_mode "SEGUE_RESTART_MODE": RestartMode = "overlap", Now,
             "`overlap` starts the new generation first, `stop-first` stops the old one first and connections wait meanwhile";
         handover "SEGUE_HANDOVER": Handover = "auto",
-            NotYet { kinds: &["transparent", "proxy"], instead: "listen-fds with SEGUE_LISTEN, or none" },
+            NotYet { kinds: &["proxy"], instead: "auto, transparent, listen-fds with SEGUE_LISTEN, or none" },
             "what happens to listening sockets in a restart; `auto` is `proxy` if `SEGUE_PROXY` is set, else `listen-fds` \
              if `SEGUE_LISTEN` is set, else `transparent` if the kernel allows it, else `none`";
         listen "SEGUE_LISTEN": Vec<Listen> = "", Now,
@@ -45,8 +45,7 @@ settings! {
             "public addresses; the program gets `PORT`, a fresh loopback port per generation";
     }
     "Readiness" {
-        ready "SEGUE_READY": Ready = "auto",
-            NotYet { kinds: &["listening"], instead: "notify, tcp:ADDRESS or http:URL" },
+        ready "SEGUE_READY": Ready = "auto", Now,
             "what shows that a generation may get traffic; `auto` is READY=1 or listening, whichever comes first";
         ready_timeout "SEGUE_READY_TIMEOUT": Duration = "60s", Now,
             "a replacing generation that is not ready by then is rolled back; the first has no limit";

@@ -85,8 +85,9 @@ impl Subject {
             foreground: false,
             at_once: true,
             no_input: false,
+            trap: None,
         };
-        let (pid, pidfd, verdict) = spawn::spawn(&plan)?.into_parts();
+        let (pid, pidfd, _, verdict) = spawn::spawn(&plan)?.into_parts();
         // With `at_once` it has been executed, or could not be, by the time that spawn returns.
         if let Some(Err(fault)) = verdict.read() {
             return Err(io::Error::from_raw_os_error(fault.errno));

@@ -11,7 +11,8 @@ use std::{
 
 use segue::handover::{
     census::{self, Connection, TcpState},
-    listener::{self, TcpAddress},
+    listener::{self, Sharing},
+    options::Options,
 };
 
 use crate::support::wait;
@@ -29,7 +30,15 @@ struct Place {
 impl Place {
     fn new(bound: &str, dual: bool, reached: &str) -> Place {
         let address = bound.parse().unwrap();
-        let socket = listener::tcp(TcpAddress { address, dual }, true).unwrap();
+        let socket = listener::tcp(
+            &listener::Place {
+                dual,
+                ..listener::Place::single(address)
+            },
+            Sharing::AfterBind,
+            &Options::default(),
+        )
+        .unwrap();
         listener::open(&socket).unwrap();
         let listener = TcpListener::from(socket);
         let port = listener.local_addr().unwrap().port();
@@ -120,7 +129,7 @@ fn a_request_makes_it_busy_until_it_is_answered() {
         // So that in and out are not of one tick of the kernel's.
         place.until("idle before", |it| !it.is_busy(IDLE));
         client.write_all(b"request").unwrap();
-        let quiet_for = |it: &Connection| it.quiet_in.is_some_and(|quiet| quiet > IDLE * 2);
+        let quiet_for = |it: &Connection| it.traffic.is_some_and(|traffic| traffic.quiet_in > IDLE * 2);
         let told = place.until("not read", quiet_for);
         assert!(told.unread == 7 && told.is_busy(IDLE), "{told:?}");
         program.read_exact(&mut [0; 7]).unwrap();
@@ -142,7 +151,7 @@ fn an_answer_that_the_client_does_not_read_keeps_it_busy() {
     let part = [0; 65_536];
     while program.write(&part).is_ok() {}
     let told = place.until("full", |it| {
-        it.unsent > 0 && it.quiet_out.is_some_and(|quiet| quiet > IDLE)
+        it.unsent > 0 && it.traffic.is_some_and(|traffic| traffic.quiet_out > IDLE)
     });
     assert!(told.is_busy(IDLE), "{told:?}");
     drop(client);
@@ -302,8 +311,7 @@ fn the_table_tells_the_same_connections() {
             .into_iter()
             .map(|it| Connection {
                 cookie: 0,
-                quiet_in: None,
-                quiet_out: None,
+                traffic: None,
                 ..it
             })
             .collect();

@@ -49,6 +49,7 @@ fn with_processes(number: u32, words: &[&str]) -> (Command, tempfile::TempDir) {
         .arg("--")
         .args(words)
         .env("SEGUE_LOG", "debug")
+        .env("SEGUE_READY", "started")
         .env("SEGUE_PROBATION", "10ms");
     command
         .stderr(fs::File::create(files.path().join("log")).unwrap())
@@ -276,7 +277,10 @@ fn other_clocks_change_nothing() {
         "--kill-child",
     ]);
     command.args([env!("CARGO_BIN_EXE_segue"), "--", "sleep", "1000"]);
-    command.env("SEGUE_LOG", "debug").env("SEGUE_PROBATION", "50ms");
+    command
+        .env("SEGUE_LOG", "debug")
+        .env("SEGUE_READY", "started")
+        .env("SEGUE_PROBATION", "50ms");
     command.stderr(fs::File::create(files.path().join("log")).unwrap());
     let mut segue = Segue::spawn(As::Init, command, files);
     segue.ready(1);

@@ -140,6 +140,32 @@ fn the_program_finds_signals_as_segue_found_them() {
 }
 
 /// The second generation too, when segue's own handlers stand.
+/// Segue may have more files than the program, which has as many as segue was started with.
+#[test]
+fn every_generation_has_the_limit_on_files_that_segue_had() {
+    let files = crate::support::directory();
+    let recipe = Recipe::new(As::Init, ["sh", "-c", "ulimit -Sn; ulimit -Hn; exec sleep 1000"]);
+    let inner = recipe.set("SEGUE_PROBATION", "10ms").command(files.path());
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -Sn 300; ulimit -Hn 5000; exec \"$@\"", "sh"]);
+    command.arg(inner.get_program()).args(inner.get_args());
+    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.stdout(std::fs::File::create(files.path().join("out")).unwrap());
+    command.stderr(std::fs::File::create(files.path().join("log")).unwrap());
+    let mut segue = Segue::spawn(As::Init, command, files);
+    wait::until("the first speaks", || segue.stdout().contains("5000").then_some(()));
+    assert_eq!(segue.restart()["outcome"], "replaced");
+    wait::until("both have spoken", || {
+        (segue.stdout() == "300\n5000\n300\n5000\n").then_some(())
+    });
+    let own = std::fs::read_to_string(format!("/proc/{}/limits", segue.pid())).unwrap();
+    assert!(
+        own.lines()
+            .any(|line| line.starts_with("Max open files            5000")),
+        "{own}"
+    );
+}
+
 #[test]
 fn a_later_generation_finds_the_same() {
     for how in BOTH {
@@ -147,7 +173,9 @@ fn a_later_generation_finds_the_same() {
         let mut segue = Recipe::new(how, ["sh", "-c", show])
             .set("SEGUE_PROBATION", "10ms")
             .start();
-        segue.ready(1);
+        wait::until("the first speaks", || {
+            Some(segue.stdout()).filter(|it| it.contains("end"))
+        });
         assert_eq!(segue.restart()["outcome"], "replaced");
         let both = wait::until("both speak", || {
             Some(segue.stdout()).filter(|it| it.matches("end").count() == 2)
@@ -170,6 +198,7 @@ fn closed_streams_stay_closed_and_foreign_files_are_passed_and_let_go() {
     command
         .args(["-c", &line])
         .env("SEGUE_LOG", "debug")
+        .env("SEGUE_READY", "started")
         .stderr(fs::File::create(files.path().join("log")).unwrap());
     let mut segue = Segue::spawn(As::Subreaper, command, directory());
     let listing = wait::until("it has listed", || {

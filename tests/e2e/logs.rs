@@ -42,11 +42,12 @@ fn a_life_is_told_in_one_line_per_turn() {
         "generation became ready",
         "restart succeeded",
         "time passed",
-        "accept queue is empty",
+        "connections are finished",
         "program ended",
         "generation is gone",
         "asked to stop",
         "stop requested",
+        "connections are finished",
         "program ended",
         "generation is gone",
     ];
@@ -119,7 +120,7 @@ fn all_bad_settings_are_told_at_once_and_nothing_starts() {
             .set("SEGUE_STOP_TIMEOUT", "30")
             .set("SEGUE_STOP_ON", "KILL")
             .set("SEGUE_LISTEN", "80")
-            .set("SEGUE_READY", "listening")
+            .set("SEGUE_HANDOVER", "proxy")
             .set("SEGUE_STOP_TIMOUT", "1s")
             .start();
         assert_eq!(segue.wait(), 78);

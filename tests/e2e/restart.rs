@@ -247,6 +247,7 @@ fn without_handover_only_a_program_that_listens_is_stopped_first() {
     let port = free_port();
     let mut server = Recipe::new(As::Subreaper, [hello()])
         .set("ADDRESS", format!("127.0.0.1:{port}"))
+        .set("SEGUE_HANDOVER", "none")
         .start();
     server.ready(1);
     wait::until("it answers", || client::get(loopback(port), "/").ok());
@@ -260,6 +261,7 @@ fn without_handover_only_a_program_that_listens_is_stopped_first() {
     });
 
     let mut worker = Recipe::new(As::Subreaper, ["sleep", "1000"])
+        .set("SEGUE_HANDOVER", "none")
         .set("SEGUE_PROBATION", "1s")
         .start();
     worker.ready(1);

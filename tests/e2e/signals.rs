@@ -171,7 +171,8 @@ fn a_forward_that_fails_is_never_fatal() {
     ]);
     command
         .args(["setpriv", "--reuid", "65534", "--clear-groups", "sleep", "3"])
-        .env("SEGUE_LOG", "debug");
+        .env("SEGUE_LOG", "debug")
+        .env("SEGUE_READY", "started");
     command.stderr(std::fs::File::create(files.path().join("log")).unwrap());
     let mut segue = Segue::spawn(As::Subreaper, command, files);
     segue.ready(1);

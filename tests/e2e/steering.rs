@@ -8,7 +8,8 @@ use std::{
 };
 
 use segue::handover::{
-    listener::{self, TcpAddress},
+    listener::{self, Place, Sharing},
+    options::Options,
     order::Order,
     steering::{self, Choice},
 };
@@ -26,20 +27,17 @@ impl Dice {
     }
 }
 
+fn bound(place: &Place, sharing: Sharing) -> io::Result<OwnedFd> {
+    listener::tcp(place, sharing, &Options::default())
+}
+
 fn waiting(socket: &OwnedFd) -> u32 {
     steering::waiting(socket.as_fd()).unwrap()
 }
 
 #[test]
 fn two_hundred_connections_go_where_the_model_says() {
-    let first = listener::tcp(
-        TcpAddress {
-            address: (Ipv4Addr::LOCALHOST, 0).into(),
-            dual: false,
-        },
-        true,
-    )
-    .unwrap();
+    let first = bound(&Place::single((Ipv4Addr::LOCALHOST, 0).into()), Sharing::AfterBind).unwrap();
     let address = std::net::TcpListener::from(first.try_clone().unwrap())
         .local_addr()
         .unwrap();
@@ -53,7 +51,7 @@ fn two_hundred_connections_go_where_the_model_says() {
     for round in 0..200 {
         match dice.throw(3) {
             0 if sockets.len() < 5 => {
-                let joined = listener::tcp(TcpAddress { address, dual: false }, false).unwrap();
+                let joined = bound(&Place::single(address), Sharing::Allowed).unwrap();
                 listener::open(&joined).unwrap();
                 order.join(next);
                 sockets.push((next, joined));
@@ -69,26 +67,28 @@ fn two_hundred_connections_go_where_the_model_says() {
             }
             _ => {}
         }
-        let chosen = sockets[dice.throw(sockets.len())].0;
-        let number = u32::try_from(order.index(chosen).unwrap()).unwrap();
-        steering::steer(
-            sockets[0].1.as_fd(),
-            Choice {
-                everybody: number,
-                probe: None,
-            },
-        )
-        .unwrap();
+        let mut chosen: Vec<u32> = sockets.iter().map(|it| it.0).collect();
+        while chosen.len() > 1 && dice.throw(3) > 0 {
+            chosen.swap_remove(dice.throw(chosen.len()));
+        }
+        let number = |id: &u32| u32::try_from(order.index(*id).unwrap()).unwrap();
+        let choice = Choice {
+            everybody: chosen.iter().map(number).collect(),
+            probe: None,
+        };
+        steering::steer(sockets[0].1.as_fd(), choice).unwrap();
         let before: Vec<u32> = sockets.iter().map(|it| waiting(&it.1)).collect();
         clients.push(TcpStream::connect(address).unwrap());
-        for ((id, socket), before) in sockets.iter().zip(before) {
-            let expected = before + u32::from(*id == chosen);
-            assert_eq!(
-                waiting(socket),
-                expected,
-                "round {round}: member {id}, chosen {chosen} of {order:?}"
-            );
-        }
+        let grown: Vec<u32> = sockets
+            .iter()
+            .zip(before)
+            .filter(|(it, before)| waiting(&it.1) == before + 1)
+            .map(|(it, _)| it.0)
+            .collect();
+        assert!(
+            grown.len() == 1 && chosen.contains(&grown[0]),
+            "round {round}: it went to {grown:?}, chosen {chosen:?} of {order:?}"
+        );
         // Queues stay short.
         for (_, socket) in &sockets {
             let listener = std::net::TcpListener::from(socket.try_clone().unwrap());
@@ -102,17 +102,15 @@ fn two_hundred_connections_go_where_the_model_says() {
 /// A probe's source port has its own way, over IPv4, IPv6, and IPv4 to a dual-stack socket.
 #[test]
 fn a_probe_is_steered_by_its_source_port() {
-    let run = |bound: SocketAddr, dual: bool, client: SocketAddr| -> io::Result<()> {
-        let first = listener::tcp(TcpAddress { address: bound, dual }, true)?;
+    let run = |address: SocketAddr, dual: bool, client: SocketAddr| -> io::Result<()> {
+        let place = |address| Place {
+            dual,
+            ..Place::single(address)
+        };
+        let first = bound(&place(address), Sharing::AfterBind)?;
         let port = std::net::TcpListener::from(first.try_clone()?).local_addr()?.port();
         listener::open(&first)?;
-        let second = listener::tcp(
-            TcpAddress {
-                address: SocketAddr::new(bound.ip(), port),
-                dual,
-            },
-            false,
-        )?;
+        let second = bound(&place(SocketAddr::new(address.ip(), port)), Sharing::Allowed)?;
         listener::open(&second)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         for round in 1..=10 {
@@ -125,7 +123,7 @@ fn a_probe_is_steered_by_its_source_port() {
                 };
                 socket.bind(any)?;
                 let choice = Choice {
-                    everybody: 0,
+                    everybody: vec![0],
                     probe: Some((socket.local_addr()?.port(), 1)),
                 };
                 steering::steer(first.as_fd(), choice)?;
@@ -135,7 +133,7 @@ fn a_probe_is_steered_by_its_source_port() {
             assert_eq!(
                 (waiting(&first), waiting(&second)),
                 (round, round),
-                "{bound} from {client}"
+                "{address} from {client}"
             );
             drop((probe, other));
         }
@@ -146,4 +144,30 @@ fn a_probe_is_steered_by_its_source_port() {
     run(six, false, six).unwrap();
     run("[::]:0".parse().unwrap(), true, four).unwrap();
     run("[::]:0".parse().unwrap(), true, six).unwrap();
+}
+
+/// Whoever is chosen together shares alike.
+#[test]
+fn several_members_get_equal_parts() {
+    let first = bound(&Place::single((Ipv4Addr::LOCALHOST, 0).into()), Sharing::AfterBind).unwrap();
+    let address = std::net::TcpListener::from(first.try_clone().unwrap())
+        .local_addr()
+        .unwrap();
+    let others = (1..4).map(|_| bound(&Place::single(address), Sharing::Allowed).unwrap());
+    let sockets: Vec<OwnedFd> = std::iter::once(first).chain(others).collect();
+    sockets.iter().for_each(|socket| listener::open(socket).unwrap());
+    let choice = Choice {
+        everybody: vec![0, 1, 3],
+        probe: None,
+    };
+    steering::steer(sockets[0].as_fd(), choice).unwrap();
+    let clients: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let got: Vec<u32> = sockets.iter().map(waiting).collect();
+    assert_eq!(got.iter().sum::<u32>(), 300);
+    // 100 each, give or take five standard deviations.
+    assert!(
+        got[2] == 0 && [0, 1, 3].iter().all(|it| (60..140).contains(&got[*it])),
+        "{got:?}"
+    );
+    drop(clients);
 }

@@ -21,7 +21,7 @@ use nix::sys::{
     time::TimeVal,
 };
 
-use super::{TcpState, row::Row};
+use super::{TcpState, Traffic, row::Row};
 
 /// The kernel looks through its whole table for each dump, which takes as long as telling some thousand sockets: for more
 /// ports than these it may as well tell all.
@@ -162,27 +162,34 @@ fn row(payload: &[u8]) -> io::Result<Option<Row>> {
         state,
         incoming: header.recv_queue,
         outgoing: Some(header.send_queue),
-        quiet: quiet(payload.get(ATTRIBUTES..).unwrap_or_default())?,
+        traffic: traffic(payload.get(ATTRIBUTES..).unwrap_or_default())?,
     }))
 }
 
-/// Times are told in tcp_info only.
-fn quiet(attributes: &[u8]) -> io::Result<Option<(Duration, Duration)>> {
+/// Offsets in the kernel's `struct tcp_info`, of what the C library's does not have.
+const DATA_SEGMENTS_IN: usize = 152;
+const DATA_SEGMENTS_OUT: usize = 156;
+
+/// Told in tcp_info only.
+fn traffic(attributes: &[u8]) -> io::Result<Option<Traffic>> {
     for attribute in NlasIterator::new(attributes) {
         let attribute = attribute.map_err(not_understood)?;
         if attribute.kind() == INET_DIAG_INFO {
-            let info = attribute.value();
-            let quiet_in = milliseconds(info, offset_of!(tcp_info, tcpi_last_data_recv));
-            let quiet_out = milliseconds(info, offset_of!(tcp_info, tcpi_last_data_sent));
-            return Ok(quiet_in.zip(quiet_out));
+            return Ok(parse_info(attribute.value()));
         }
     }
     Ok(None)
 }
 
-fn milliseconds(info: &[u8], at: usize) -> Option<Duration> {
-    let bytes = info.get(at..)?.first_chunk()?;
-    Some(Duration::from_millis(u32::from_ne_bytes(*bytes).into()))
+fn parse_info(info: &[u8]) -> Option<Traffic> {
+    let number = |at: usize| Some(u32::from_ne_bytes(*info.get(at..)?.first_chunk()?));
+    let time = |at| Some(Duration::from_millis(number(at)?.into()));
+    Some(Traffic {
+        quiet_in: time(offset_of!(tcp_info, tcpi_last_data_recv))?,
+        quiet_out: time(offset_of!(tcp_info, tcpi_last_data_sent))?,
+        confirmed: time(offset_of!(tcp_info, tcpi_last_ack_recv))?,
+        segments: number(DATA_SEGMENTS_IN).zip(number(DATA_SEGMENTS_OUT)),
+    })
 }
 
 fn not_understood(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
@@ -200,14 +207,14 @@ mod tests {
     };
     use proptest::prelude::*;
 
-    use super::{Row, TcpState, read};
+    use super::{Row, TcpState, Traffic, read};
 
     const SEQUENCE: u32 = 3;
 
     /// An answer about one socket, with a tcp_info of that many bytes.
     fn told(state: u8, info: usize) -> Vec<u8> {
         let mut info = vec![0; info];
-        for (at, value) in [(44, 7_u32), (52, 5)] {
+        for (at, value) in [(44, 7_u32), (52, 5), (56, 6), (152, 3), (156, 4)] {
             if let Some(place) = info.get_mut(at..at + 4) {
                 place.copy_from_slice(&value.to_ne_bytes());
             }
@@ -274,10 +281,16 @@ mod tests {
             state: TcpState::Established,
             incoming: 1,
             outgoing: Some(2),
-            quiet: Some((Duration::from_millis(5), Duration::from_millis(7))),
+            traffic: Some(Traffic {
+                quiet_in: Duration::from_millis(5),
+                quiet_out: Duration::from_millis(7),
+                confirmed: Duration::from_millis(6),
+                segments: Some((3, 4)),
+            }),
         };
         let closing = Row {
             state: TcpState::CloseWait,
+            traffic: established.traffic.map(|it| Traffic { segments: None, ..it }),
             ..established.clone()
         };
         assert_eq!(
@@ -289,7 +302,11 @@ mod tests {
 
     #[test]
     fn an_answer_goes_on_and_may_be_somebody_else_s() {
-        assert_eq!(rows(&told(1, 50)).unwrap().0[0].quiet, None, "too short to tell times");
+        assert_eq!(
+            rows(&told(1, 50)).unwrap().0[0].traffic,
+            None,
+            "too short to tell times"
+        );
         assert!(!rows(&told(1, 232)).unwrap().1, "no end yet");
         let mut rows = Vec::new();
         let other = [told(1, 232), last(NLMSG_DONE, 0)].concat();

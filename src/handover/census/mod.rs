@@ -6,6 +6,7 @@
 mod diag;
 mod row;
 mod table;
+mod traffic;
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -15,6 +16,7 @@ use std::{
 };
 
 use row::Row;
+pub use traffic::Traffic;
 
 /// One connection, as the kernel tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,10 +36,8 @@ pub struct Connection {
     pub unread: u32,
     /// Bytes that the program has written and that the other end has not confirmed.
     pub unsent: u32,
-    /// Time since data last came in, or since the connection began; `None` where it cannot be told.
-    pub quiet_in: Option<Duration>,
-    /// Time since data last went out, or since the connection began; `None` where it cannot be told.
-    pub quiet_out: Option<Duration>,
+    /// What went over it, and when; `None` where it cannot be told.
+    pub traffic: Option<Traffic>,
 }
 
 /// The states of a TCP socket that matter here: not those of a client's beginning, nor of what is over.
@@ -130,12 +130,7 @@ impl Connection {
     /// every connection is.
     #[must_use]
     pub fn is_busy(&self, idle: Duration) -> bool {
-        let (Some(quiet_in), Some(quiet_out)) = (self.quiet_in, self.quiet_out) else {
-            return true;
-        };
-        // The kernel counts in ticks of 1 to 10 ms. In and out in the same tick is a request that was answered at once,
-        // or a connection without any data yet.
-        let unanswered = quiet_in < quiet_out;
-        self.unread > 0 || self.unsent > 0 || unanswered || quiet_in.min(quiet_out) < idle
+        let at_work = |it: Traffic| it.is_unanswered() || it.quiet() < idle;
+        self.unread > 0 || self.unsent > 0 || self.traffic.is_none_or(at_work)
     }
 }

@@ -1,8 +1,8 @@
 //! SAYS what one line of the kernel's answer means for a socket, whichever way it was asked. Pure.
 
-use std::{collections::HashSet, net::SocketAddr, time::Duration};
+use std::{collections::HashSet, net::SocketAddr};
 
-use super::{Connection, Listener, TcpState};
+use super::{Connection, Listener, TcpState, Traffic};
 
 /// A socket, as sock_diag and /proc/net/tcp both tell it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub(super) struct Row {
     pub(super) incoming: u32,
     /// Unconfirmed bytes; the backlog, if it listens and that is told.
     pub(super) outgoing: Option<u32>,
-    /// Time since data last came in and went out.
-    pub(super) quiet: Option<(Duration, Duration)>,
+    /// What went over it, if that is told.
+    pub(super) traffic: Option<Traffic>,
 }
 
 impl Row {
@@ -44,8 +44,7 @@ impl Row {
             state: self.state,
             unread: self.incoming.saturating_sub(end_in),
             unsent: self.outgoing.unwrap_or(0).saturating_sub(end_out),
-            quiet_in: self.quiet.map(|it| it.0),
-            quiet_out: self.quiet.map(|it| it.1),
+            traffic: self.traffic,
         })
     }
 }
@@ -93,7 +92,16 @@ impl TcpState {
 mod tests {
     use std::time::Duration;
 
-    use super::{Row, TcpState};
+    use super::{Row, TcpState, Traffic};
+
+    fn traffic(quiet_in: u64, quiet_out: u64) -> Traffic {
+        Traffic {
+            quiet_in: Duration::from_millis(quiet_in),
+            quiet_out: Duration::from_millis(quiet_out),
+            confirmed: Duration::from_millis(quiet_out),
+            segments: Some((1, 1)),
+        }
+    }
 
     fn row(state: TcpState, inode: u64, incoming: u32, outgoing: u32) -> Row {
         Row {
@@ -104,7 +112,7 @@ mod tests {
             state,
             incoming,
             outgoing: Some(outgoing),
-            quiet: Some((Duration::from_secs(9), Duration::from_secs(9))),
+            traffic: Some(traffic(9_000, 9_000)),
         }
     }
 
@@ -148,9 +156,8 @@ mod tests {
     #[test]
     fn busy_and_idle() {
         let busy = |quiet: Option<(u64, u64)>, incoming, outgoing| {
-            let milliseconds = |it: (u64, u64)| (Duration::from_millis(it.0), Duration::from_millis(it.1));
             let row = Row {
-                quiet: quiet.map(milliseconds),
+                traffic: quiet.map(|it| traffic(it.0, it.1)),
                 ..row(TcpState::Established, 5, incoming, outgoing)
             };
             row.connection().unwrap().is_busy(Duration::from_secs(1))

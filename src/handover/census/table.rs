@@ -53,7 +53,7 @@ fn row(line: &str) -> Option<Row> {
         incoming: u32::from_str_radix(incoming, 16).ok()?,
         // The backlog of a listener is always told as 0.
         outgoing: (state != TcpState::Listening).then_some(outgoing),
-        quiet: None,
+        traffic: None,
     })
 }
 
@@ -122,7 +122,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_line_is_too_odd(line in ".*", end in 0_usize..=48) {
-            prop_assert!(row(&line).is_none_or(|row| row.quiet.is_none()));
+            prop_assert!(row(&line).is_none_or(|row| row.traffic.is_none()));
             let line = format!("1: 0100007F:1F90 0200007F:9C40 01 0:0 0:0 0 0 0 4712 {line}");
             prop_assert!(row(&line).is_some());
             prop_assert!(row(&line[..end]).is_none());

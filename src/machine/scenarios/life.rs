@@ -23,7 +23,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario {
             name: "a graceful stop, over as soon as nothing is left",
             limits: plain,
-            happenings: up(&[(5.0, STOP), (6.0, exited(1, 0)), (6.0, emptied(1))]),
+            happenings: up(&[(5.0, STOP), (5.2, drained(1)), (6.0, exited(1, 0)), (6.0, emptied(1))]),
         },
         Scenario {
             name: "a stop with a delay: not ready, still accepting, then the stop signal",
@@ -32,6 +32,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 (5.0, STOP),
                 (6.0, STOP),
                 (9.0, TIME),
+                (9.2, drained(1)),
                 (9.5, killed(1, 15)),
                 (9.5, emptied(1)),
             ]),
@@ -39,17 +40,46 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario {
             name: "a repeated stop request is passed on again, and is no escalation",
             limits: plain,
-            happenings: up(&[(5.0, STOP), (6.0, STOP), (7.0, exited(1, 0)), (7.0, emptied(1))]),
+            happenings: up(&[
+                (5.0, STOP),
+                (5.5, STOP),
+                (5.7, drained(1)),
+                (6.0, STOP),
+                (7.0, exited(1, 0)),
+                (7.0, emptied(1)),
+            ]),
+        },
+        Scenario {
+            name: "a stop whose connections do not finish: the stop signal at the drain timeout",
+            limits: plain,
+            happenings: up(&[(5.0, STOP), (20.0, TIME), (20.1, killed(1, 15)), (20.1, emptied(1))]),
+        },
+        Scenario {
+            name: "a stop whose delay and drain take all the time there is",
+            limits: |l| l.drain_delay = Duration::from_secs(20),
+            happenings: up(&[
+                (5.0, STOP),
+                (25.0, TIME),
+                (35.0, TIME),
+                (35.0, killed(1, 9)),
+                (35.0, emptied(1)),
+            ]),
         },
         Scenario {
             name: "a program that ignores the stop signal is killed at the deadline",
             limits: plain,
-            happenings: up(&[(5.0, STOP), (35.0, TIME), (35.0, killed(1, 9)), (35.0, emptied(1))]),
+            happenings: up(&[
+                (5.0, STOP),
+                (5.2, drained(1)),
+                (35.0, TIME),
+                (35.0, killed(1, 9)),
+                (35.0, emptied(1)),
+            ]),
         },
         Scenario {
             name: "a process that even SIGKILL does not end is left to the kernel",
             limits: plain,
-            happenings: up(&[(5.0, STOP), (35.0, TIME), (37.0, TIME)]),
+            happenings: up(&[(5.0, STOP), (5.2, drained(1)), (35.0, TIME), (37.0, TIME)]),
         },
         Scenario {
             name: "what the program left behind gets time to clean up, then SIGKILL",
@@ -59,7 +89,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario {
             name: "success: dying of the stop signal that was asked for",
             limits: |l| l.success_signal = Some(15),
-            happenings: up(&[(5.0, STOP), (5.1, killed(1, 15)), (5.1, emptied(1))]),
+            happenings: up(&[(5.0, STOP), (5.0, drained(1)), (5.1, killed(1, 15)), (5.1, emptied(1))]),
         },
         Scenario {
             name: "success: a listed exit code",
@@ -111,6 +141,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             limits: |l| l.post_stop = true,
             happenings: up(&[
                 (5.0, STOP),
+                (5.2, drained(1)),
                 (6.0, exited(1, 0)),
                 (6.0, emptied(1)),
                 (7.0, Event::PostStopEnded),

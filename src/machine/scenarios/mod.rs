@@ -24,6 +24,7 @@ fn defaults() -> Limits {
     Limits {
         stop_timeout: Some(Duration::from_secs(30)),
         drain_delay: Duration::ZERO,
+        drain_timeout: Some(Duration::from_secs(15)),
         ready_timeout: Some(Duration::from_secs(60)),
         probation: Duration::from_secs(1),
         mode: Mode::Overlap,
@@ -62,8 +63,8 @@ fn killed(generation: u64, signal: i32) -> Event {
 fn emptied(generation: u64) -> Event {
     Event::Emptied { generation }
 }
-fn queue_emptied(generation: u64) -> Event {
-    Event::QueueEmptied { generation }
+fn drained(generation: u64) -> Event {
+    Event::Drained { generation }
 }
 fn not_started(generation: u64, code: u8, reason: &str) -> Event {
     Event::NotStarted {

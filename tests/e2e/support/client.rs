@@ -144,3 +144,62 @@ impl Load {
         all
     }
 }
+
+/// One connection that is kept, and asked over again and again.
+pub struct Kept {
+    stream: io::BufReader<TcpStream>,
+}
+
+/// What came of a request over a kept connection.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An answer; `last`: with the word that the connection ends.
+    Answered { last: bool },
+    /// The server had closed before a byte of the answer: between two requests, or under this one.
+    Closed,
+}
+
+impl Kept {
+    pub fn connect(address: SocketAddr) -> io::Result<Kept> {
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_nodelay(true)?;
+        Ok(Kept {
+            stream: io::BufReader::new(stream),
+        })
+    }
+
+    /// One request; an error is an answer that broke off, or that did not come in time.
+    pub fn get(&mut self) -> io::Result<Kind> {
+        use io::BufRead;
+        let sent = self.stream.get_mut().write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+        let (mut length, mut last, mut head) = (0, false, String::new());
+        if sent.is_err() {
+            return Ok(Kind::Closed);
+        }
+        match self.stream.read_line(&mut head) {
+            Ok(0) => return Ok(Kind::Closed),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset && head.is_empty() => return Ok(Kind::Closed),
+            Err(error) => return Err(error),
+            Ok(_) if !head.starts_with("HTTP/1.1 200") => return Err(io::Error::other(head)),
+            Ok(_) => {}
+        }
+        loop {
+            let mut line = String::new();
+            if self.stream.read_line(&mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let line = line.trim().to_ascii_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().map_err(io::Error::other)?;
+            }
+            last |= line == "connection: close";
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        Ok(Kind::Answered { last })
+    }
+}

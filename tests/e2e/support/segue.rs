@@ -54,6 +54,15 @@ impl Recipe {
             stdout: true,
         }
         .set("SEGUE_LOG", "debug")
+        // Most programs of the tests listen on nothing.
+        .set("SEGUE_READY", "started")
+    }
+
+    /// As `new`, with nothing set that changes how segue behaves.
+    pub fn plain<S: AsRef<OsStr>>(how: As, words: impl IntoIterator<Item = S>) -> Recipe {
+        let mut recipe = Recipe::new(how, words);
+        recipe.variables.retain(|(name, _)| name != "SEGUE_READY");
+        recipe
     }
 
     /// With this variable.

@@ -1,0 +1,155 @@
+//! PARSES the address of a bind(2), as the program's memory has it. Pure: bytes in, an address out, whatever the bytes.
+
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
+    ops::Range,
+};
+
+/// What the program wants to bind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// A TCP address with a port.
+    Tcp(SocketAddr),
+    /// A unix path, or an abstract name after a zero.
+    Unix(Vec<u8>),
+    /// What is none of segue's business, or what the kernel will call an error.
+    Other,
+}
+
+/// The longest address that bind(2) takes (`struct sockaddr_storage`).
+pub const LONGEST: usize = 128;
+
+/// The family of the socket that is bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// `AF_INET`, TCP.
+    Four,
+    /// `AF_INET6`, TCP.
+    Six,
+    /// `AF_UNIX`, stream or sequenced packets.
+    Unix,
+}
+
+/// Parses `bytes` (as many as the call says the address has).
+#[must_use]
+pub fn parse(family: Family, bytes: &[u8]) -> Wanted {
+    let wanted = match family {
+        Family::Four => four(bytes).map(Wanted::Tcp),
+        Family::Six => six(bytes).map(Wanted::Tcp),
+        Family::Unix => unix(bytes).map(Wanted::Unix),
+    };
+    wanted.unwrap_or(Wanted::Other)
+}
+
+fn field<const N: usize>(bytes: &[u8], range: Range<usize>) -> Option<[u8; N]> {
+    bytes.get(range)?.try_into().ok()
+}
+
+fn family_of(bytes: &[u8]) -> Option<i32> {
+    Some(u16::from_ne_bytes(field(bytes, 0..2)?).into())
+}
+
+/// Port 0 means any port, which is nobody's to hand over.
+fn port(bytes: &[u8]) -> Option<u16> {
+    Some(u16::from_be_bytes(field(bytes, 2..4)?)).filter(|port| *port != 0)
+}
+
+fn four(bytes: &[u8]) -> Option<SocketAddr> {
+    let address = Ipv4Addr::from(field::<4>(bytes, 4..8)?);
+    let any = address.is_unspecified();
+    // Programs that say AF_UNSPEC and mean "any" are older than sockets that are.
+    let family = family_of(bytes)?;
+    let right = family == libc::AF_INET || (family == libc::AF_UNSPEC && any);
+    (right && bytes.len() >= 16).then_some(())?;
+    Some(SocketAddrV4::new(address, port(bytes)?).into())
+}
+
+fn six(bytes: &[u8]) -> Option<SocketAddr> {
+    (family_of(bytes)? == libc::AF_INET6).then_some(())?;
+    let address = Ipv6Addr::from(field::<16>(bytes, 8..24)?);
+    // RFC 2133 had an address without the scope.
+    let scope = field(bytes, 24..28).map_or(0, u32::from_ne_bytes);
+    Some(SocketAddrV6::new(address, port(bytes)?, 0, scope).into())
+}
+
+fn unix(bytes: &[u8]) -> Option<Vec<u8>> {
+    (family_of(bytes)? == libc::AF_UNIX).then_some(())?;
+    let name = bytes.get(2..)?;
+    let path = name.split(|byte| *byte == 0).next().unwrap_or(name);
+    let name = if path.is_empty() { name } else { path };
+    (!name.is_empty()).then(|| name.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sockaddr(family: i32, rest: &[u8]) -> Vec<u8> {
+        let family = u16::try_from(family).unwrap().to_ne_bytes();
+        family.iter().chain(rest).copied().collect()
+    }
+
+    fn four(family: i32, address: [u8; 4]) -> Wanted {
+        let rest: Vec<u8> = [0x1f, 0x90].into_iter().chain(address).chain([0; 8]).collect();
+        parse(Family::Four, &sockaddr(family, &rest))
+    }
+
+    #[test]
+    fn version_four() {
+        assert_eq!(
+            four(libc::AF_INET, [127, 0, 0, 1]),
+            Wanted::Tcp("127.0.0.1:8080".parse().unwrap())
+        );
+        assert_eq!(
+            four(libc::AF_UNSPEC, [0; 4]),
+            Wanted::Tcp("0.0.0.0:8080".parse().unwrap())
+        );
+        assert_eq!(four(libc::AF_UNSPEC, [127, 0, 0, 1]), Wanted::Other);
+        assert_eq!(four(libc::AF_INET6, [0; 4]), Wanted::Other);
+        let short = sockaddr(libc::AF_INET, &[0x1f, 0x90, 0, 0, 0, 0]);
+        assert_eq!(parse(Family::Four, &short), Wanted::Other, "the kernel wants 16 bytes");
+    }
+
+    #[test]
+    fn version_six_with_and_without_a_scope() {
+        let mut rest = vec![0, 80, 0, 0, 0, 0];
+        rest.extend([0; 15]);
+        rest.push(1);
+        let old = sockaddr(libc::AF_INET6, &rest);
+        assert_eq!(parse(Family::Six, &old), Wanted::Tcp("[::1]:80".parse().unwrap()));
+        rest.extend(7_u32.to_ne_bytes());
+        let Wanted::Tcp(SocketAddr::V6(address)) = parse(Family::Six, &sockaddr(libc::AF_INET6, &rest)) else {
+            panic!("no address")
+        };
+        assert_eq!(address.scope_id(), 7);
+    }
+
+    #[test]
+    fn any_port_and_no_address_are_passed() {
+        let any_port = sockaddr(libc::AF_INET, &[0; 14]);
+        assert_eq!(parse(Family::Four, &any_port), Wanted::Other);
+        assert_eq!(parse(Family::Four, &[]), Wanted::Other);
+        assert_eq!(parse(Family::Unix, &sockaddr(libc::AF_UNIX, &[])), Wanted::Other);
+    }
+
+    #[test]
+    fn unix_paths_end_with_a_zero_and_abstract_names_begin_with_one() {
+        let path = parse(Family::Unix, &sockaddr(libc::AF_UNIX, b"/run/x\0\0\0"));
+        assert_eq!(path, Wanted::Unix(b"/run/x".to_vec()));
+        let name = parse(Family::Unix, &sockaddr(libc::AF_UNIX, b"\0x\0y"));
+        assert_eq!(name, Wanted::Unix(b"\0x\0y".to_vec()));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..LONGEST)) {
+            for family in [Family::Four, Family::Six, Family::Unix] {
+                if let Wanted::Tcp(address) = parse(family, &bytes) {
+                    prop_assert!(address.port() != 0);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! READS what /proc/PID/status tells of a process or thread: its users, its capabilities, the signals that it catches.
+
+use super::sigset::SignalSet;
+
+/// CAP_NET_BIND_SERVICE of capabilities(7): ports below the unprivileged ones.
+pub const NET_BIND_SERVICE: u32 = 10;
+/// CAP_NET_ADMIN of capabilities(7).
+pub const NET_ADMIN: u32 = 12;
+/// CAP_NET_RAW of capabilities(7).
+pub const NET_RAW: u32 = 13;
+
+/// A part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Status {
+    /// The user as which it opens files (the effective one, unless setfsuid(2) says otherwise).
+    pub user: u32,
+    /// The group as which it opens files.
+    pub group: u32,
+    /// The process that the thread belongs to.
+    pub process: i32,
+    catches: SignalSet,
+    capabilities: u64,
+}
+
+impl Status {
+    /// Has the program a handler for this signal that tells something of it? The runtimes of Go and Java install handlers
+    /// for whatever they can, faults and file limits among them, and end at once all the same unless the program says more.
+    #[must_use]
+    pub fn handles(&self, signal: i32) -> bool {
+        let everything = [libc::SIGFPE, libc::SIGXFSZ]
+            .iter()
+            .all(|it| self.catches.contains(*it));
+        self.catches.contains(signal) && !everything
+    }
+
+    /// Has it this capability?
+    #[must_use]
+    pub fn can(&self, capability: u32) -> bool {
+        self.capabilities.checked_shr(capability).unwrap_or(0) & 1 == 1
+    }
+}
+
+/// The status of a process or thread; `None` if it is gone.
+#[must_use]
+pub fn of(pid: i32) -> Option<Status> {
+    parse(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+}
+
+fn parse(text: &str) -> Option<Status> {
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.map(str::trim)
+    };
+    let last = |name| field(name)?.split_whitespace().last()?.parse::<u32>().ok();
+    let mask = |name| u64::from_str_radix(field(name)?, 16).ok();
+    Some(Status {
+        user: last("Uid")?,
+        group: last("Gid")?,
+        process: field("Tgid")?.parse().ok()?,
+        catches: SignalSet(mask("SigCgt")?),
+        capabilities: mask("CapEff")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NET_BIND_SERVICE, NET_RAW, of, parse};
+
+    #[test]
+    fn a_status_of_the_kernel_s() {
+        let text = "Name:\tx\nTgid:\t12\nPid:\t12\nUid:\t0\t1000\t1000\t1001\nGid:\t0\t5\t5\t6\nSigCgt:\t0000000000004002\n\
+            CapEff:\t0000000000000400\n";
+        let status = parse(text).unwrap();
+        assert_eq!((status.user, status.group, status.process), (1001, 6, 12));
+        assert!(status.handles(15) && status.handles(2) && !status.handles(1));
+        assert!(status.can(NET_BIND_SERVICE) && !status.can(NET_RAW) && !status.can(99));
+        assert_eq!(parse("Uid:\t0"), None);
+    }
+
+    /// Masks as a Go and a Java server had them, and nginx.
+    #[test]
+    fn runtimes_that_catch_everything_handle_nothing() {
+        let with = |mask: &str| {
+            let text = format!("Tgid:\t1\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nSigCgt:\t{mask}\nCapEff:\t0\n");
+            parse(&text).unwrap()
+        };
+        for runtime in ["fffffffd7fc1fefd", "2000000101005ccd"] {
+            assert!(!with(runtime).handles(15), "{runtime}");
+        }
+        assert!(with("0000000198016a07").handles(3) && with("0000000198016a07").handles(15));
+    }
+
+    #[test]
+    fn this_process() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let status = of(own).unwrap();
+        assert_eq!((status.user, status.process), (nix::unistd::geteuid().as_raw(), own));
+    }
+}

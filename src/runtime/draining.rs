@@ -1,0 +1,279 @@
+//! WAITS until the connections of a generation are finished: those in its accept queues, half-open ones, and where the
+//! program does not do so itself, those that are busy. Refuses new ones when nobody comes after it.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    net::SocketAddr,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use super::Supervisor;
+use crate::{
+    handover::{
+        census::{self, Census, Connection},
+        listening,
+        refuser::Refuser,
+    },
+    machine::Event,
+    process::status,
+    settings::value::DrainMode,
+};
+
+/// Time between two looks at the connections.
+const INTERVAL: Duration = Duration::from_millis(20);
+/// With so many connections that a look takes long, looking takes one part in so many of the time.
+const SHARE: u32 = 10;
+/// Where half-open connections cannot be seen: how long one may take to end up in the old queue, which is a round trip.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// Which connections were the generation's when new ones began to go elsewhere.
+#[derive(Debug)]
+pub(super) struct Replaced {
+    at: Instant,
+    /// Handshakes under way, which end up in its queue; `None` = they cannot be seen.
+    half_open: Option<HashSet<(SocketAddr, SocketAddr)>>,
+    /// What tells its connections from all others, if segue is to wait for them.
+    connections: Option<HashSet<u64>>,
+}
+
+/// A wait under way.
+#[derive(Debug)]
+pub(super) struct Draining {
+    next_look: Instant,
+    /// Was nobody busy at the last look?
+    quiet: bool,
+}
+
+impl Supervisor {
+    /// Does the program finish its connections itself when it gets the stop signal?
+    fn drains_itself(&self, generation: u64) -> bool {
+        match self.settings.drain {
+            DrainMode::Signal => true,
+            DrainMode::Connections => false,
+            DrainMode::Auto => {
+                let main = self.generations.get(&generation).and_then(|it| it.living());
+                let status = main.and_then(|main| status::of(main.pid.as_raw()));
+                status.is_none_or(|status| status.handles(self.settings.stop_signal().number()))
+            }
+        }
+    }
+
+    /// The local ports whose connections count: those of the groups, or where there are none, those that the program
+    /// listens on by itself.
+    fn ports(&mut self, generation: u64) -> BTreeSet<u16> {
+        let ports: BTreeSet<u16> = self.sockets.places().iter().map(|place| place.address.port()).collect();
+        if ports.is_empty() {
+            return listening::ports(&self.program_processes(generation));
+        }
+        ports
+    }
+
+    /// Looks at the connections of generations that have just been replaced: after the steering, which waits for nothing,
+    /// and after the turn was told, because a look at very many takes its time.
+    pub(super) fn note_what_is_due(&mut self) {
+        for generation in std::mem::take(&mut self.to_note) {
+            self.note_connections(generation);
+        }
+    }
+
+    /// New connections have just begun to go elsewhere: those that exist are the generation's.
+    pub(super) fn note_connections(&mut self, generation: u64) {
+        let waits = !self.drains_itself(generation);
+        let ports = self.ports(generation);
+        let at = Instant::now();
+        let replaced = if waits {
+            census::connections(&ports).map(|census| {
+                let others = self.of_others(generation);
+                let own = census.connections.iter().map(|it| it.cookie);
+                let own = own.filter(|cookie| !others.contains(cookie)).collect();
+                (Some(census.half_open), Some(own))
+            })
+        } else {
+            census::half_open(&ports).map(|half_open| (Some(half_open), None))
+        };
+        let (half_open, connections) = replaced.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot count connections, so they are not waited for");
+            (None, None)
+        });
+        if let Some(it) = self.generations.get_mut(&generation) {
+            it.replaced = Some(Replaced {
+                at,
+                half_open,
+                connections,
+            });
+        }
+    }
+
+    /// Connections of older generations, which are waited for by themselves.
+    fn of_others(&self, generation: u64) -> HashSet<u64> {
+        let others = self.generations.iter().filter(|(number, _)| **number != generation);
+        let replaced = others.filter_map(|(_, it)| it.replaced.as_ref()?.connections.as_ref());
+        replaced.flatten().copied().collect()
+    }
+
+    /// Begins to wait.
+    pub(super) fn drain(&mut self, generation: u64, last: bool) {
+        let itself = self.drains_itself(generation);
+        let nothing_to_see = !last && self.sockets.places().is_empty();
+        if (last && itself) || nothing_to_see {
+            return self.events.push_back(Event::Drained { generation });
+        }
+        if last {
+            self.refuse();
+            self.to_note.push(generation);
+        }
+        self.note_what_is_due();
+        if let Some(it) = self.generations.get_mut(&generation) {
+            it.draining = Some(Draining {
+                next_look: Instant::now(),
+                quiet: false,
+            });
+        }
+        self.look_at_connections();
+    }
+
+    /// From now on new connections are refused.
+    fn refuse(&mut self) {
+        match self.sockets.refuse() {
+            Ok(sockets) => {
+                for socket in sockets {
+                    match Refuser::new(socket) {
+                        Ok(refuser) => self.refusers.push(refuser),
+                        Err(error) => tracing::warn!(%error, "cannot refuse new connections"),
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot refuse new connections"),
+        }
+    }
+
+    pub(super) fn poll_refusers(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let more = self.refusers.iter().any(|it| it.poll_refuse(context).is_ready());
+        if more { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// When the connections are to be looked at next, if anybody waits for them.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        self.generations
+            .values()
+            .filter_map(|it| Some(it.draining.as_ref()?.next_look))
+            .min()
+    }
+
+    pub(super) fn look_at_connections(&mut self) {
+        let begin = Instant::now();
+        let due = |it: &super::Generation| it.draining.as_ref().is_some_and(|it| it.next_look <= begin);
+        let due = self
+            .generations
+            .iter()
+            .filter(|(_, it)| due(it))
+            .map(|(number, _)| *number);
+        let due: Vec<u64> = due.collect();
+        self.sockets.tidy();
+        for generation in due {
+            if self.is_drained(generation) {
+                if let Some(it) = self.generations.get_mut(&generation) {
+                    it.draining = None;
+                }
+                self.events.push_back(Event::Drained { generation });
+                continue;
+            }
+            if let Some(draining) = self
+                .generations
+                .get_mut(&generation)
+                .and_then(|it| it.draining.as_mut())
+            {
+                let cost = begin.elapsed();
+                draining.next_look = Instant::now() + INTERVAL.max(cost.saturating_mul(SHARE));
+            }
+        }
+    }
+
+    fn is_drained(&mut self, generation: u64) -> bool {
+        if self.sockets.queued(generation) > 0 {
+            return false;
+        }
+        let ports = self.ports(generation);
+        let Some(replaced) = self.generations.get(&generation).and_then(|it| it.replaced.as_ref()) else {
+            return true;
+        };
+        let settled = |now: &HashSet<(SocketAddr, SocketAddr)>| match &replaced.half_open {
+            Some(then) => now.is_disjoint(then),
+            None => replaced.at.elapsed() >= SETTLE,
+        };
+        if replaced.connections.is_none() {
+            return match &replaced.half_open {
+                Some(then) if !then.is_empty() => census::half_open(&ports).is_ok_and(|now| settled(&now)),
+                Some(_) | None => settled(&HashSet::new()),
+            };
+        }
+        let Ok(census) = census::connections(&ports) else {
+            return false;
+        };
+        let quiet = settled(&census.half_open) && self.busy_of(generation, &census) == 0;
+        let nobody = census.connections.is_empty();
+        // A census is taken while connections change, and may miss one: two that say the same are believed.
+        let draining = self
+            .generations
+            .get_mut(&generation)
+            .and_then(|it| it.draining.as_mut());
+        let was_quiet = draining.is_none_or(|it| std::mem::replace(&mut it.quiet, quiet));
+        quiet && (nobody || was_quiet)
+    }
+
+    /// How many connections of the generation are busy; `None` = it cannot be told.
+    pub(super) fn busy(&mut self, generation: u64) -> Option<usize> {
+        let ports = self.ports(generation);
+        let census = census::connections(&ports).ok()?;
+        Some(self.busy_of(generation, &census))
+    }
+
+    fn busy_of(&self, generation: u64, census: &Census) -> usize {
+        let others = self.of_others(generation);
+        let replaced = self.generations.get(&generation).and_then(|it| it.replaced.as_ref());
+        let own = |it: &&Connection| match replaced.and_then(|it| it.connections.as_ref()) {
+            Some(connections) => {
+                let handshakes = replaced.and_then(|it| it.half_open.as_ref());
+                let completed = handshakes.is_some_and(|handshakes| handshakes.contains(&(it.local, it.remote)));
+                connections.contains(&it.cookie) || completed
+            }
+            None => !others.contains(&it.cookie),
+        };
+        let idle = self.settings.drain_idle;
+        let busy = census.connections.iter().filter(own).filter(|it| it.is_busy(idle));
+        busy.count()
+    }
+
+    /// The stop signal is about to be sent, or SIGKILL: tells of connections that it cuts.
+    pub(super) fn tell_what_is_cut(&mut self, generation: u64, killed: bool) {
+        let Some(it) = self.generations.get_mut(&generation) else {
+            return;
+        };
+        let (waited, replaced) = (it.draining.take().is_some(), it.replaced.is_some());
+        let last = self.state.current() == Some(generation) && self.stopped_by.is_some();
+        if !(waited || (killed && (replaced || last))) {
+            return;
+        }
+        let Some(busy) = self.busy(generation).filter(|busy| *busy > 0) else {
+            return;
+        };
+        if killed {
+            tracing::warn!(
+                generation,
+                cut = busy,
+                at = "SEGUE_STOP_TIMEOUT",
+                "connections cut at the deadline"
+            );
+        } else if self.drains_itself(generation) {
+            tracing::warn!(generation, busy, "connections are busy after SEGUE_DRAIN_TIMEOUT");
+        } else {
+            tracing::warn!(
+                generation,
+                cut = busy,
+                at = "SEGUE_DRAIN_TIMEOUT",
+                "connections cut at the deadline"
+            );
+        }
+    }
+}
