@@ -12,6 +12,7 @@ use crate::support::{
     docker::{Container, RESTRICTED, docker, empty_image, is_there, run, unique, with_machine},
     program,
     segue::{children, descendants},
+    servers::Server,
     wait,
 };
 
@@ -103,6 +104,69 @@ fn the_example_restarts_under_load_in_either_profile() {
     }
 }
 
+/// A server that binds its own sockets and knows nothing of segue: 50 restarts by `docker kill -s HUP` under load.
+fn fifty_restarts(server: Server, restricted: bool) {
+    if !is_there() {
+        return;
+    }
+    let files = directory();
+    fs::set_permissions(files.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let words = server.words(8080, files.path(), "/files");
+    let words: Vec<&str> = std::iter::once("--").chain(words.iter().map(String::as_str)).collect();
+    let volume = format!("--volume={}:/files:ro", files.path().display());
+    let settings: Vec<String> = server
+        .settings()
+        .iter()
+        .map(|(name, value)| format!("--env={name}={value}"))
+        .collect();
+    let mut options = vec![
+        volume.as_str(),
+        "--publish=127.0.0.1::8080",
+        "--env=SEGUE_PROBATION=100ms",
+    ];
+    options.extend(["--tmpfs=/var/log/nginx", "--tmpfs=/var/lib/nginx"]);
+    options.extend(settings.iter().map(String::as_str));
+    options.extend(RESTRICTED.iter().filter(|_| restricted));
+    let container = machine(&options, &words);
+    container.line("generation became ready", 1);
+    let address = container.address(8080);
+    wait::until("it answers", || client::get(address, "/").ok());
+    let load = Load::start(address, "/", 4);
+    for restart in 1..=50 {
+        container.signal("HUP");
+        let line = container.line("restart succeeded", restart);
+        assert_eq!(line["generation"], restart + 1);
+        load.more(10);
+    }
+    let tally = load.stop();
+    assert_eq!(tally.failed(), 0, "{tally}");
+    assert_eq!(container.stop(), server.code());
+}
+
+#[test]
+fn an_unmodified_nginx_restarts_50_times_in_either_profile() {
+    fifty_restarts(Server::Nginx, false);
+    fifty_restarts(Server::Nginx, true);
+}
+
+#[test]
+fn an_unmodified_node_restarts_50_times_in_either_profile() {
+    fifty_restarts(Server::Node, false);
+    fifty_restarts(Server::Node, true);
+}
+
+#[test]
+fn an_unmodified_python_restarts_50_times_in_either_profile() {
+    fifty_restarts(Server::Python, false);
+    fifty_restarts(Server::Python, true);
+}
+
+#[test]
+fn an_example_that_binds_its_port_restarts_50_times_in_either_profile() {
+    fifty_restarts(Server::Hello, false);
+    fifty_restarts(Server::Hello, true);
+}
+
 #[test]
 fn docker_stop_lets_a_request_finish() {
     if !is_there() {
@@ -138,7 +202,7 @@ fn docker_run_ends_with_the_program_s_code() {
         assert_eq!(machine(&[], words).code(), expected, "{words:?}");
     }
     let stopped = machine(&["--env=SEGUE_SUCCESS_CODES=stop"], &["--", "sleep", "1000"]);
-    stopped.line("generation became ready", 1);
+    stopped.line("generation started", 1);
     assert_eq!(stopped.stop(), 0);
 }
 

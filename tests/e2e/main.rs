@@ -13,10 +13,13 @@
     reason = "tests start processes from outside, wait for them, end by panicking, and share more than each needs"
 )]
 
+mod binds;
 mod census;
 mod crash;
 mod docker;
+mod far;
 mod faults;
+mod hostile;
 mod image;
 mod init;
 mod leftovers;
@@ -29,4 +32,6 @@ mod steering;
 mod stop;
 mod support;
 mod terminal;
+mod transparent;
+mod unavailable;
 mod verify;
