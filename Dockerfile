@@ -21,7 +21,7 @@ ENV RUSTFLAGS="-C target-feature=+crt-static" CARGO_TERM_COLOR=never
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src examples \
  && touch src/lib.rs \
- && echo 'fn main() {}' | tee src/main.rs > examples/hello.rs \
+ && echo 'fn main() {}' | tee src/main.rs examples/census.rs > examples/hello.rs \
  && cargo build --release --locked --bin segue --target "$(rustc -vV | sed -n 's/^host: //p')"
 
 # ---- The binary, alone: the example's dependencies must not switch features on in it.

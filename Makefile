@@ -15,10 +15,10 @@ SETUP_FLAGS := --docker
 endif
 
 help:
-	@echo 'make demo    restart the example under load, in a container, and print what happened'
+	@echo 'make demo    restart an unmodified server under load, in a container, and print what happened'
 	@echo 'make test    every check and every test'
 	@echo 'make build   the static binary: target/$(CARGO_BUILD_TARGET)/release/segue'
-	@echo 'make bench   start time, memory and wake-ups beside tini, dumb-init and catatonit'
+	@echo 'make bench   start time, memory and wake-ups beside other inits; what hand-over costs'
 	@echo 'make docs    write anew the pages that tests print'
 	@echo 'make image   the container images segue and segue-example'
 	@echo 'make clean   remove what was built'
@@ -27,7 +27,6 @@ setup:
 	@scripts/setup $(SETUP_FLAGS)
 
 demo: setup build
-	cargo build --locked --release --example hello
 	scripts/demo
 
 build:
@@ -46,6 +45,8 @@ check:
 
 bench: setup build
 	scripts/bench
+	cargo build --locked --release --example hello --example census
+	scripts/bench-handover
 
 docs:
 	UPDATE_DOCS=1 cargo test --locked --lib --test promises -- --test-threads=1
