@@ -234,8 +234,9 @@ impl Sockets {
         self.each(Group::hold)
     }
 
-    /// Gives new connections to sockets of segue's own; whoever accepts there refuses them.
-    pub fn refuse(&mut self) -> io::Result<Vec<OwnedFd>> {
+    /// Gives new connections to sockets of segue's own; whoever accepts there refuses them. Each address by itself: a fault
+    /// of one leaves its connections to the program, and the others refuse.
+    pub fn refuse(&mut self) -> Vec<io::Result<OwnedFd>> {
         self.serving = None;
         self.groups().map(Group::refuse).collect()
     }

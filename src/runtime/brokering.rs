@@ -87,7 +87,7 @@ impl Supervisor {
         match installed {
             Installed::Yes { notifications, sealed } => {
                 match Broker::new(generation, notifications) {
-                    Ok(broker) => it.broker = Some(broker),
+                    Ok(broker) => drop(self.brokers.insert(generation, broker)),
                     Err(error) => tracing::error!(generation, %error, "cannot answer the program's calls"),
                 }
                 if sealed && !std::mem::replace(&mut self.told_sealed, true) {
@@ -108,26 +108,17 @@ impl Supervisor {
     pub(super) fn poll_brokers(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut heard = Vec::new();
         let mut more = false;
-        let numbers: Vec<u64> = self.generations.keys().copied().collect();
-        for number in numbers {
-            let Some(mut broker) = self.generations.get_mut(&number).and_then(|it| it.broker.take()) else {
-                continue;
-            };
+        for (number, broker) in &mut self.brokers {
+            let processes = || super::leftovers::processes_of(*number, &self.generations, &self.tasks);
             let mut answered = 0;
             while let Poll::Ready(call) = broker.poll_call(context, &mut self.sockets) {
-                // Not a borrow of all of self: the sockets are lent already.
-                let (generations, tasks) = (&self.generations, &self.tasks);
-                let processes = || super::leftovers::processes_of(number, generations, tasks);
                 let listens = broker.answer(call, &mut self.sockets, processes);
-                heard.extend(listens.map(|listens| (number, listens)));
+                heard.extend(listens.map(|listens| (*number, listens)));
                 answered += 1;
                 if answered == BATCH {
                     more = true;
                     break;
                 }
-            }
-            if let Some(it) = self.generations.get_mut(&number) {
-                it.broker = Some(broker);
             }
         }
         let learned = !heard.is_empty();
@@ -145,7 +136,8 @@ impl Supervisor {
     /// and refuses connections from now on, as it would have without segue.
     pub(super) fn forget_closed_listeners(&mut self) {
         let Some(serving) = self.state.current() else { return };
-        let Some(it) = self.generations.get(&serving).filter(|it| it.broker.is_some()) else {
+        let seen = self.brokers.contains_key(&serving);
+        let Some(it) = self.generations.get(&serving).filter(|_| seen) else {
             return;
         };
         // With one address there is nothing to compare; and to look costs something where connections are many.

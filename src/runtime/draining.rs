@@ -135,16 +135,11 @@ impl Supervisor {
 
     /// From now on new connections are refused.
     fn refuse(&mut self) {
-        match self.sockets.refuse() {
-            Ok(sockets) => {
-                for socket in sockets {
-                    match Refuser::new(socket) {
-                        Ok(refuser) => self.refusers.push(refuser),
-                        Err(error) => tracing::warn!(%error, "cannot refuse new connections"),
-                    }
-                }
+        for refuser in self.sockets.refuse() {
+            match refuser.and_then(Refuser::new) {
+                Ok(refuser) => self.refusers.push(refuser),
+                Err(error) => tracing::warn!(%error, "cannot refuse new connections"),
             }
-            Err(error) => tracing::warn!(%error, "cannot refuse new connections"),
         }
     }
 
@@ -229,6 +224,9 @@ impl Supervisor {
         Some(self.busy_of(generation, &census))
     }
 
+    /// Only what was accepted counts. What waits in the generation's own queues is told by the queues; what waits anywhere
+    /// else came when new connections went elsewhere already, and before a look could tell it from the others. (In
+    /// `stop-first` it waits for this very generation's end.)
     fn busy_of(&self, generation: u64, census: &Census) -> usize {
         let others = self.of_others(generation);
         let replaced = self.generations.get(&generation).and_then(|it| it.replaced.as_ref());
@@ -241,7 +239,8 @@ impl Supervisor {
             None => !others.contains(&it.cookie),
         };
         let idle = self.settings.drain_idle;
-        let busy = census.connections.iter().filter(own).filter(|it| it.is_busy(idle));
+        let accepted = census.connections.iter().filter(|it| it.inode != 0);
+        let busy = accepted.filter(own).filter(|it| it.is_busy(idle));
         busy.count()
     }
 

@@ -7,7 +7,7 @@ use tokio::task::AbortHandle;
 
 use super::draining::{Draining, Replaced};
 use crate::{
-    handover::broker::{Broker, Listens},
+    handover::broker::Listens,
     process::{send, tree::Known},
     readiness::notify::NotifySocket,
 };
@@ -22,8 +22,6 @@ pub(super) struct Generation {
     pub(super) probing: Option<AbortHandle>,
     /// Where the child tells what became of its trap, until that was read.
     pub(super) channel: Option<OwnedFd>,
-    /// Who answers its binds.
-    pub(super) broker: Option<Broker>,
     /// Where it was seen to begin to listen.
     pub(super) listens: HashSet<Listens>,
     /// Which connections were its own when new ones began to go elsewhere.
@@ -51,7 +49,6 @@ impl Generation {
             notify: None,
             probing: None,
             channel: None,
-            broker: None,
             listens: HashSet::new(),
             replaced: None,
             draining: None,

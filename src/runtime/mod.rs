@@ -39,7 +39,7 @@ use self::{
     story::Turn,
 };
 use crate::{
-    handover::{refuser::Refuser, sockets::Sockets},
+    handover::{broker::Broker, refuser::Refuser, sockets::Sockets},
     machine::{self, Event, Limits, Reason, State},
     process::{
         inherited::Inherited,
@@ -66,6 +66,8 @@ struct Supervisor {
     given_sockets: bool,
     sockets: Sockets,
     trapping: Trapping,
+    /// Who answers the binds of a generation.
+    brokers: BTreeMap<u64, Broker>,
     refusers: Vec<Refuser>,
     /// Generations whose connections are to be looked at as soon as the turn is told.
     to_note: Vec<u64>,
@@ -165,6 +167,7 @@ async fn supervise(
         given_sockets,
         sockets,
         trapping,
+        brokers: BTreeMap::new(),
         refusers: Vec::new(),
         to_note: Vec::new(),
         state: State::new(),

@@ -48,6 +48,7 @@ impl Supervisor {
             } => self.signal(*generation, *signal, *value),
             Action::Release { generation } => {
                 self.generations.remove(generation);
+                self.brokers.remove(generation);
                 note("release its sockets", self.sockets.release(*generation));
             }
             Action::CloseListeners => self.sockets.close(),

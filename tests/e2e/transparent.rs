@@ -237,9 +237,13 @@ fn stop_first_makes_clients_of_a_naive_program_wait() {
         .set("SEGUE_RESTART_MODE", "stop-first")
         .start();
     segue.ready(1);
-    let load = Load::start(loopback(port), "/", 4);
+    let load = Load::start(loopback(port), "/", 16);
     for generation in 2..8 {
-        assert_eq!(segue.restart()["outcome"], "replaced");
+        let line = segue.restart();
+        assert_eq!(line["outcome"], "replaced");
+        // Those who wait for the next generation must not be waited for before it starts: that would take the 15 s of
+        // the drain timeout.
+        assert!(line["took_ms"].as_u64().unwrap() < 10_000, "{line}");
         assert_eq!(segue.lines("generation is gone").len(), generation - 1);
         load.more(10);
     }
