@@ -137,14 +137,20 @@ pub fn spawn(plan: &Plan<'_>) -> io::Result<Launch> {
             )
         }
     };
+    // The child has segue's handlers until it gives them back: a signal for it that came before would be lost in one.
+    let mask = sigset::set_mask(SignalSet::ALL);
     let mut pid = clone(libc::CLONE_PIDFD);
     if pid == -1 && errno() == libc::EINVAL {
         // Kernels before 5.2 have no CLONE_PIDFD.
         pid = clone(0);
     }
-    if pid == -1 {
-        return Err(io::Error::last_os_error());
-    }
+    let cloned = if pid == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    };
+    sigset::set_mask(mask);
+    cloned?;
     Ok(Launch {
         pid: Pid::from_raw(pid),
         // SAFETY: the kernel has just made it for us, if it made one.

@@ -184,3 +184,27 @@ fn a_forward_that_fails_is_never_fatal() {
     segue.line("cannot signal the program", 1);
     assert_eq!(segue.wait(), 0, "it ended with the program's code");
 }
+
+/// A stop in the moment in which a later generation is forked reaches that too: it has segue's own handlers for a while.
+#[test]
+fn no_stop_is_lost_between_fork_and_exec_of_a_later_generation() {
+    for offset in 0..60_u64 {
+        let mut segue = Recipe::new(As::Subreaper, ["sleep", "1000"])
+            .set("SEGUE_PROBATION", "20s")
+            .start();
+        segue.ready(1);
+        segue.signal(libc::SIGHUP);
+        let at = Instant::now() + Duration::from_micros(offset * 25);
+        while Instant::now() < at {
+            std::hint::spin_loop();
+        }
+        let begin = Instant::now();
+        segue.signal(libc::SIGTERM);
+        assert_eq!(segue.wait(), 143, "offset {offset}");
+        let took = begin.elapsed();
+        assert!(
+            took < Duration::from_secs(15),
+            "half of the stop timeout: {took:?}, offset {offset}"
+        );
+    }
+}
