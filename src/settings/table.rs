@@ -22,7 +22,7 @@ settings! {
             "from the request to SIGKILL, all phases together; `0` never kills";
         drain "SEGUE_DRAIN": DrainMode = "auto", Now,
             "`connections` waits for them before the stop signal, `signal` sends it at once and the program drains itself; \
-             `auto` is `signal` if the program catches the stop signal";
+             `auto` is `signal` if the program has a handler for the stop signal (not the runtimes of Go and Java, which catch all)";
         drain_delay "SEGUE_DRAIN_DELAY": Duration = "0s", Now,
             "after a stop request: not ready, still accepting (load balancers need time to look away)";
         drain_timeout "SEGUE_DRAIN_TIMEOUT": Option<Duration> = "" ("half of the stop timeout"), Now,

@@ -61,6 +61,9 @@ fn errors_are_the_kernel_s_own() {
          attempt('not ours', lambda: listener(('192.0.2.1', {free})))\n\
          kept = attempt('first', lambda: listener(('127.0.0.1', {free})))\n\
          attempt('second', lambda: listener(('127.0.0.1', {free})))\n\
+         if os.fork() == 0:\n\
+        \x20   kept.close(); attempt('another process', lambda: listener(('127.0.0.1', {free}))); os._exit(0)\n\
+         os.wait()\n\
          attempt('wildcard', lambda: listener(('0.0.0.0', {free})))\n\
          attempt('bind again', lambda: kept.bind(('127.0.0.1', {free})))\n\
          attempt('listen again', lambda: kept.listen(7))\n\
@@ -75,6 +78,7 @@ fn errors_are_the_kernel_s_own() {
         "not ours EADDRNOTAVAIL",
         "first ok",
         "second EADDRINUSE",
+        "another process EADDRINUSE",
         "wildcard EADDRINUSE",
         "bind again EINVAL",
         "listen again ok",
