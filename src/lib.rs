@@ -15,6 +15,9 @@ pub mod systemd;
 pub mod cli;
 #[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
+pub mod control;
+#[cfg(all(feature = "entrypoint", target_os = "linux"))]
+#[doc(hidden)]
 pub mod handover;
 #[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]

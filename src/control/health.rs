@@ -1,0 +1,114 @@
+//! JUDGES whether segue lives, is ready, has started: the probes' answers, out of a status. Pure.
+
+use super::status::Status;
+
+/// A probe's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// What was asked for.
+    pub name: &'static str,
+    /// What it is made of, each with `Ok` and a word on it, or with what is wrong.
+    pub parts: Vec<(&'static str, Result<String, String>)>,
+}
+
+/// What a probe can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    /// Does segue's own loop turn? A program that crashes or restarts is no failure of this.
+    Live,
+    /// Does a ready generation serve, with no stop under way?
+    Ready,
+    /// Was a generation ever ready?
+    Startup,
+}
+
+impl Probe {
+    /// The answer. That there is a status at all shows that the loop turns.
+    #[must_use]
+    pub fn judge(self, status: &Status) -> Verdict {
+        let turns = ("loop", Ok("turns".to_owned()));
+        match self {
+            Probe::Live => Verdict {
+                name: "livez",
+                parts: vec![turns],
+            },
+            Probe::Startup => Verdict {
+                name: "startupz",
+                parts: vec![turns, ("started", started(status))],
+            },
+            Probe::Ready => Verdict {
+                name: "readyz",
+                parts: vec![
+                    turns,
+                    ("generation", generation(status)),
+                    ("drain", drain(status)),
+                    ("stop", stop(status)),
+                ],
+            },
+        }
+    }
+}
+
+fn started(status: &Status) -> Result<String, String> {
+    if status.started {
+        Ok("a generation has been ready".into())
+    } else {
+        Err(status.reason.clone())
+    }
+}
+
+fn generation(status: &Status) -> Result<String, String> {
+    let serving = status.generations.iter().find(|it| it.role == "serving");
+    match (serving, status.generation) {
+        (Some(it), _) => Ok(format!("generation {} serves", it.number)),
+        (None, _) if status.stop.is_some() || status.draining.is_some() => Ok("not needed any more".into()),
+        (None, _) => Err(status.reason.clone()),
+    }
+}
+
+fn drain(status: &Status) -> Result<String, String> {
+    match status.draining {
+        None => Ok("not asked for".into()),
+        Some(_) => Err("segue drain was asked for".into()),
+    }
+}
+
+fn stop(status: &Status) -> Result<String, String> {
+    match (&status.stop, status.phase.as_str()) {
+        (None, "booting" | "running") => Ok("not asked for".into()),
+        (None, _) => Err("the program has ended".into()),
+        (Some(_), _) => Err("a stop is under way".into()),
+    }
+}
+
+impl Verdict {
+    /// Is it a yes?
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.parts.iter().all(|(_, part)| part.is_ok())
+    }
+
+    /// One line: `ok`, or what is wrong.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let wrong = self.parts.iter().filter_map(|(_, part)| part.as_ref().err());
+        let wrong: Vec<&str> = wrong.map(String::as_str).collect();
+        if wrong.is_empty() {
+            "ok".into()
+        } else {
+            wrong.join("; ")
+        }
+    }
+
+    /// A line for each part, as Kubernetes' own components write them.
+    #[must_use]
+    pub fn verbose(&self) -> String {
+        let part = |(name, part): &(&str, Result<String, String>)| match part {
+            Ok(word) => format!("[+]{name} ok: {word}\n"),
+            Err(why) => format!("[-]{name} failed: {why}\n"),
+        };
+        let parts: String = self.parts.iter().map(part).collect();
+        let outcome = if self.holds() { "passed" } else { "failed" };
+        format!("{parts}{} check {outcome}\n", self.name)
+    }
+}

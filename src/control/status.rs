@@ -1,0 +1,164 @@
+//! DESCRIBES how segue and its program are: what `segue status`, `/status`, the probes and the page all show. Only data.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// How things are, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Segue's version.
+    pub version: String,
+    /// Segue's own number, in its PID namespace.
+    pub pid: i32,
+    /// The program and, over the control socket only, its arguments.
+    pub program: Vec<String>,
+    /// When segue was started.
+    pub since: Moment,
+    /// `booting`, `running`, `stopping`, `closing`, `finishing` or `ended`.
+    pub phase: String,
+    /// Does a ready generation serve, with no drain or stop under way?
+    pub ready: bool,
+    /// Was any generation ever ready?
+    pub started: bool,
+    /// Why it is not ready and what to do about it, or who serves.
+    pub reason: String,
+    /// Since when `segue drain` keeps it from being ready.
+    pub draining: Option<Moment>,
+    /// The stop under way.
+    pub stop: Option<Stop>,
+    /// The program ended by itself: when it starts again.
+    pub next_start: Option<Moment>,
+    /// The generation that has the service.
+    pub generation: Option<u64>,
+    /// Those that live, oldest first.
+    pub generations: Vec<Generation>,
+    /// What happens to listening sockets in a restart.
+    pub handover: Handover,
+    /// How many restarts came out in each way.
+    pub restarts: Restarts,
+    /// The last of them, newest first.
+    pub last_restarts: Vec<Restart>,
+    /// Connections that were cut at a deadline.
+    pub cut: u64,
+    /// Settings that differ from their defaults.
+    pub settings: Vec<Setting>,
+}
+
+/// A stop under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// When it was asked for.
+    pub since: Moment,
+    /// When everything is killed, if ever.
+    pub deadline: Option<Moment>,
+}
+
+/// One run of the program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// Counted from 1.
+    pub number: u64,
+    /// `preparing`, `starting`, `serving`, `standby`, `draining`, `terminating`, `leaving` or `killed`.
+    pub role: String,
+    /// The program's number.
+    pub pid: Option<i32>,
+    /// When it was begun.
+    pub since: Moment,
+    /// When it was ready.
+    pub ready: Option<Moment>,
+    /// Where it listens, as far as that is seen.
+    pub listens: Vec<String>,
+    /// Its connections, if they were asked for and can be told.
+    pub connections: Option<Connections>,
+}
+
+/// Numbers of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Connections {
+    /// They wait to be accepted.
+    pub queued: u64,
+    /// The program is at work on them, or was a moment ago (`SEGUE_DRAIN_IDLE`).
+    pub busy: u64,
+    /// They are kept open.
+    pub idle: u64,
+}
+
+/// What happens to listening sockets in a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    /// `transparent`, `listen-fds` or `none`.
+    pub mode: String,
+    /// Why it is none although it was hoped for.
+    pub why: Option<String>,
+}
+
+/// How many restarts came out in each way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Restarts {
+    /// The new generation serves.
+    pub replaced: u64,
+    /// The new one was thrown away.
+    pub rolled_back: u64,
+    /// There was none, and none to go back to.
+    pub failed: u64,
+}
+
+/// How a restart came out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restart {
+    /// The generation that was to serve, if it came to be.
+    pub generation: Option<u64>,
+    /// `hup`, `command`, `watch` or `crash`.
+    pub reason: String,
+    /// `replaced`, `rolled_back` or `failed`.
+    pub outcome: String,
+    /// What was wrong.
+    pub why: Option<String>,
+    /// From the request to the outcome, in milliseconds.
+    pub took_ms: u64,
+    /// When it had come out.
+    pub at: Moment,
+}
+
+/// A setting that differs from its default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// Its full name.
+    pub name: String,
+    /// Its value; of a command the first word only, of a URL what precedes its query.
+    pub value: String,
+}
+
+/// A moment by the wall clock, written as RFC 3339 in UTC with milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub SystemTime);
+
+impl Moment {
+    /// Now.
+    #[must_use]
+    pub fn now() -> Moment {
+        Moment(SystemTime::now())
+    }
+
+    /// How long ago it was; nothing for one to come, and where the clock was set back.
+    #[must_use]
+    pub fn ago(self, now: SystemTime) -> Duration {
+        now.duration_since(self.0).unwrap_or_default()
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_rfc3339_millis(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Moment, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_rfc3339(&text)
+            .map(Moment)
+            .map_err(serde::de::Error::custom)
+    }
+}
