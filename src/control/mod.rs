@@ -1,8 +1,11 @@
 //! TALKS to people and clusters: the control socket and its client, the read-only HTTP endpoint, metrics. Whatever is asked
 //! goes to the loop as a [`Question`]; nothing here decides, and over TCP nothing can be changed.
 
+pub mod client;
 pub mod health;
+pub mod place;
 pub mod protocol;
+pub mod server;
 pub mod status;
 
 use tokio::sync::oneshot;

@@ -64,6 +64,8 @@ pub enum Event {
         /// Who or what.
         reason: Reason,
     },
+    /// Somebody wants segue to be ready no more, so that no new traffic is sent, while the program goes on.
+    DrainRequested,
     /// Somebody wants the end.
     StopRequested,
     /// The command after the last generation (`SEGUE_POST_STOP`) ended.
@@ -88,6 +90,7 @@ impl Event {
             Event::Drained { .. } => "connections are finished",
             Event::SignalReceived { .. } => "signal received",
             Event::RestartRequested { .. } => "restart requested",
+            Event::DrainRequested => "drain requested",
             Event::StopRequested => "stop requested",
             Event::PostStopEnded => "post-stop command ended",
             Event::TimePassed => "time passed",
@@ -108,6 +111,7 @@ impl Event {
             Event::Booted
             | Event::SignalReceived { .. }
             | Event::RestartRequested { .. }
+            | Event::DrainRequested
             | Event::StopRequested
             | Event::PostStopEnded
             | Event::TimePassed => None,
@@ -158,6 +162,20 @@ pub struct Fault {
 pub enum Reason {
     /// SIGHUP.
     Hup,
+    /// `segue restart`.
+    Command,
     /// The program ended, and `SEGUE_RESTART` wants it back.
     Crash,
+}
+
+impl Reason {
+    /// The reason as logs, metrics and people have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Hup => "hup",
+            Reason::Command => "command",
+            Reason::Crash => "crash",
+        }
+    }
 }

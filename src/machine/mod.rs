@@ -62,6 +62,7 @@ pub fn step(limits: &Limits, state: State, event: Event, now: Instant) -> (State
         Event::Drained { generation } => turn.on_drained(generation),
         Event::SignalReceived { signal, value } => turn.on_signal(signal, value),
         Event::RestartRequested { reason } => turn.on_restart_requested(reason),
+        Event::DrainRequested => turn.on_drain_requested(),
         Event::StopRequested => turn.on_stop_requested(),
         Event::PostStopEnded => turn.on_post_stop_ended(),
         Event::TimePassed => turn.on_time_passed(),

@@ -32,6 +32,7 @@ struct World {
     highest: u64,
     steered: Option<u64>,
     stop_asked: bool,
+    drain_asked: bool,
     terminated: Vec<u64>,
     exit: Option<u8>,
     post_stop: bool,
@@ -48,6 +49,7 @@ enum Chance {
     Empties(usize),
     Drains(usize),
     Hup,
+    Drain,
     Stop,
     Signal(i32),
     PostStopEnds,
@@ -67,6 +69,7 @@ fn chance() -> impl Strategy<Value = Chance> {
         3 => who.prop_map(Chance::Empties),
         2 => who.prop_map(Chance::Drains),
         3 => Just(Chance::Hup),
+        1 => Just(Chance::Drain),
         1 => Just(Chance::Stop),
         1 => (1..65).prop_map(Chance::Signal),
         1 => Just(Chance::PostStopEnds),
@@ -117,6 +120,7 @@ impl World {
             highest: 0,
             steered: None,
             stop_asked: false,
+            drain_asked: false,
             terminated: Vec::new(),
             exit: None,
             post_stop: false,
@@ -178,6 +182,7 @@ impl World {
                 .pick(Process::Program, who)
                 .map(|generation| Event::Drained { generation }),
             Chance::Hup => Some(Event::RestartRequested { reason: Reason::Hup }),
+            Chance::Drain => Some(Event::DrainRequested),
             Chance::Stop => Some(Event::StopRequested),
             Chance::Signal(signal) => Some(Event::SignalReceived { signal, value: None }),
             Chance::PostStopEnds => self.post_stop.then_some(Event::PostStopEnded),
@@ -225,11 +230,17 @@ impl World {
         let current = self.state.current();
         let served = current.filter(|it| self.role(*it) == Some(Role::Serving));
         self.stop_asked |= event == Event::StopRequested;
+        self.drain_asked |= event == Event::DrainRequested;
+        let only_asked = event == Event::DrainRequested;
         let time_passed = event == Event::TimePassed;
         let unstoppable = self.stop_asked || self.limits.mode == Mode::StopFirst;
         let gone = matches!(&event, Event::Exited { generation, .. } if Some(*generation) == served);
         let (state, actions) = step(&self.limits, self.state.clone(), event, self.now);
         self.state = state;
+        prop_assert!(
+            !only_asked || actions.is_empty(),
+            "a drain does something to the program: {actions:?}"
+        );
         for action in &actions {
             prop_assert!(self.exit.is_none(), "an exit is the last action: {actions:?}");
             self.obey(action)?;
@@ -348,6 +359,7 @@ impl World {
             prop_assert_eq!(self.steered, Some(*serving), "who serves does not get the connections");
         }
         prop_assert!(!(self.stop_asked && self.state.is_ready()), "ready while stopping");
+        prop_assert!(!(self.drain_asked && self.state.is_ready()), "ready while draining");
         Ok(())
     }
 }

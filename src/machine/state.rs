@@ -29,6 +29,8 @@ pub struct State {
     /// Signals that came before the program could get them.
     pub(super) early_signals: Vec<(i32, Option<usize>)>,
     pub(super) stop_asked: bool,
+    /// Since when segue is not ready because a drain was asked for.
+    pub(super) draining_since: Option<Instant>,
 }
 
 /// The phase of segue.
@@ -132,6 +134,7 @@ impl State {
             ever_started: false,
             early_signals: Vec::new(),
             stop_asked: false,
+            draining_since: None,
         }
     }
 
@@ -165,10 +168,29 @@ impl State {
         self.restart.is_some()
     }
 
-    /// Does a ready generation serve, with no stop under way?
+    /// Was a restart asked for that is to follow the one under way?
+    #[must_use]
+    pub fn is_another_restart_queued(&self) -> bool {
+        self.queued.is_some()
+    }
+
+    /// The program ended by itself: when it starts again.
+    #[must_use]
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    /// Since when segue is not ready because a drain was asked for.
+    #[must_use]
+    pub fn draining_since(&self) -> Option<Instant> {
+        self.draining_since
+    }
+
+    /// Does a ready generation serve, with no drain and no stop under way?
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.phase == Phase::Running
+            && self.draining_since.is_none()
             && self
                 .current
                 .and_then(|number| self.generation(number))

@@ -7,6 +7,11 @@ use super::{
 };
 
 impl Turn<'_> {
+    pub(super) fn on_drain_requested(&mut self) {
+        let now = self.now;
+        self.state.draining_since.get_or_insert(now);
+    }
+
     pub(super) fn on_stop_requested(&mut self) {
         self.state.stop_asked = true;
         match self.state.phase {
@@ -27,6 +32,12 @@ impl Turn<'_> {
     }
 
     fn begin_stop(&mut self, delay: std::time::Duration) {
+        // Load balancers have been looking away since the drain was asked for: the delay counts from there.
+        let drained = self
+            .state
+            .draining_since
+            .map(|since| self.now.saturating_duration_since(since));
+        let delay = delay.saturating_sub(drained.unwrap_or_default());
         let deadline = self.limits.stop_timeout.map(|wait| self.after(wait));
         let drain_at = earlier(Some(self.after(delay)), deadline);
         self.state.phase = Phase::Stopping { drain_at, deadline };

@@ -44,6 +44,7 @@ impl Supervisor {
             Event::Drained { .. } => line!(info, "connections are finished"),
             Event::SignalReceived { .. } => line!(info, "signal received"),
             Event::RestartRequested { .. } => line!(info, "restart requested"),
+            Event::DrainRequested => line!(info, "drain requested"),
             Event::StopRequested => line!(info, "stop requested"),
             Event::PostStopEnded => line!(info, "post-stop command ended"),
             Event::TimePassed if actions.is_empty() => line!(debug, "time passed"),
@@ -99,13 +100,14 @@ fn detail(event: &Event) -> Option<String> {
         }
         | Event::NotStarted { fault, .. } => Some(fault.reason.clone()),
         Event::SignalReceived { signal, .. } => Some(format!("signal {signal}")),
-        Event::RestartRequested { reason } => Some(format!("{reason:?}").to_lowercase()),
+        Event::RestartRequested { reason } => Some(reason.name().to_owned()),
         Event::Booted
         | Event::Prepared { outcome: Ok(()), .. }
         | Event::Started { .. }
         | Event::BecameReady { .. }
         | Event::Emptied { .. }
         | Event::Drained { .. }
+        | Event::DrainRequested
         | Event::StopRequested
         | Event::PostStopEnded
         | Event::TimePassed => None,

@@ -38,6 +38,33 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             ]),
         },
         Scenario {
+            name: "a drain before a stop: not ready, and the delay (4 s) counts from the drain",
+            limits: |l| l.drain_delay = Duration::from_secs(4),
+            happenings: up(&[
+                (5.0, Event::DrainRequested),
+                (6.0, Event::DrainRequested),
+                (8.0, STOP),
+                (9.0, TIME),
+                (9.2, drained(1)),
+                (9.5, killed(1, 15)),
+                (9.5, emptied(1)),
+            ]),
+        },
+        Scenario {
+            name: "a drain does not keep a restart from replacing the program",
+            limits: plain,
+            happenings: up(&[
+                (5.0, Event::DrainRequested),
+                (6.0, HUP),
+                (6.1, started(2)),
+                (6.2, ready(2)),
+                (7.2, TIME),
+                (7.3, drained(1)),
+                (7.4, exited(1, 0)),
+                (7.4, emptied(1)),
+            ]),
+        },
+        Scenario {
             name: "a repeated stop request is passed on again, and is no escalation",
             limits: plain,
             happenings: up(&[

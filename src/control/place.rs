@@ -1,0 +1,317 @@
+//! FINDS a place for the control socket, and the sockets of running segues. Its name tells the PID namespace, so that a
+//! command in a container finds the segue of that container, and containers that share a directory do not meet.
+//!
+//! Anybody may write to some of the directories: what was found there is believed only if the kernel says that the process
+//! behind it is of the same user or root (SO_PEERCRED), and what is not ours is never removed.
+
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::{
+            fs::{FileTypeExt, MetadataExt},
+            net::{UnixListener, UnixStream},
+        },
+    },
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    fcntl::{Flock, FlockArg},
+    sys::{
+        socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, getsockopt, listen, socket, sockopt},
+        stat::{Mode, fchmod},
+    },
+    unistd::geteuid,
+};
+
+/// Where `auto` looks for a place, in this order.
+pub const DIRECTORIES: [&str; 3] = ["/run", "/dev/shm", "/tmp"];
+
+/// Another segue that is looking for its place in the same directory is done sooner.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// A socket that clients can connect to; its file is removed when it is dropped.
+#[derive(Debug)]
+pub struct Socket {
+    /// The file.
+    pub path: PathBuf,
+    listener: UnixListener,
+    identity: (u64, u64),
+}
+
+/// A segue that was found.
+#[derive(Debug)]
+pub struct Found {
+    /// Its socket.
+    pub path: PathBuf,
+    /// Its number.
+    pub pid: i32,
+    /// A connection to it.
+    pub stream: UnixStream,
+}
+
+impl Socket {
+    /// Makes the socket at this path, in place of one that nobody listens on any more.
+    ///
+    /// # Errors
+    ///
+    /// What stands in the way: `AlreadyExists` for something that is no socket, `AddrInUse` for another's.
+    pub fn at(path: &Path) -> io::Result<Socket> {
+        match Socket::bind(path) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                remove_stale(path)?;
+                Socket::bind(path)
+            }
+            made => made,
+        }
+    }
+
+    /// Makes it in the first of these directories that takes one. A second segue of a PID namespace adds its number.
+    ///
+    /// # Errors
+    ///
+    /// What the last directory said.
+    pub fn automatic<P: AsRef<Path>>(directories: &[P], namespace: &str, pid: u32) -> io::Result<Socket> {
+        let mut last = io::Error::from(ErrorKind::NotFound);
+        for directory in directories.iter().map(AsRef::as_ref) {
+            match Socket::within(directory, namespace, pid) {
+                Ok(socket) => return Ok(socket),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn within(directory: &Path, namespace: &str, pid: u32) -> io::Result<Socket> {
+        let own = directory.join(format!("segue-{namespace}-{pid}.sock"));
+        // Two that replace the same stale socket would each believe that the name is theirs.
+        let Some(lock) = lock(directory)? else {
+            return Socket::at(&own);
+        };
+        let socket = Socket::at(&directory.join(format!("segue-{namespace}.sock")));
+        let socket = match socket {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::AddrInUse | ErrorKind::AlreadyExists | ErrorKind::PermissionDenied
+                ) =>
+            {
+                Socket::at(&own)
+            }
+            made => made,
+        };
+        drop(lock);
+        socket
+    }
+
+    fn bind(path: &Path) -> io::Result<Socket> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let made = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+        // The file gets the mode that the socket has, so that it is never open to others, not even at first.
+        fchmod(&made, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        bind(made.as_raw_fd(), &UnixAddr::new(path)?)?;
+        let metadata = fs::symlink_metadata(path)?;
+        listen(&made, Backlog::MAXCONN)?;
+        Ok(Socket {
+            path: path.to_owned(),
+            listener: UnixListener::from(made),
+            identity: (metadata.dev(), metadata.ino()),
+        })
+    }
+
+    /// Another descriptor of it.
+    ///
+    /// # Errors
+    ///
+    /// There is none to be had (EMFILE).
+    pub fn listener(&self) -> io::Result<UnixListener> {
+        self.listener.try_clone()
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let ours = |it: fs::Metadata| (it.dev(), it.ino()) == self.identity;
+        if fs::symlink_metadata(&self.path).is_ok_and(ours) {
+            // Where it cannot be removed it is taken for what it is: stale.
+            fs::remove_file(&self.path).ok();
+        }
+    }
+}
+
+/// Removes a socket that nobody listens on.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let kind = fs::symlink_metadata(path)?.file_type();
+    if !kind.is_socket() {
+        let what = if kind.is_dir() {
+            "a directory"
+        } else {
+            "a file that is no socket"
+        };
+        return Err(io::Error::new(
+            ErrorKind::AlreadyExists,
+            format!("{what} is in its place"),
+        ));
+    }
+    match connect(path) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Ok(_) => Err(io::Error::new(ErrorKind::AddrInUse, "another process listens there")),
+        Err(error) => Err(error),
+    }
+}
+
+/// Locks a directory for a moment; `None` if somebody else does for too long.
+fn lock(directory: &Path) -> io::Result<Option<Flock<fs::File>>> {
+    let begin = Instant::now();
+    let mut file = fs::File::open(directory)?;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err((back, _)) if begin.elapsed() < PATIENCE => file = back,
+            Err(_) => return Ok(None),
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Connects without ever waiting: to a socket whose queue is full nobody is answered anyway.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let made: OwnedFd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    nix::sys::socket::connect(made.as_raw_fd(), &UnixAddr::new(path)?)?;
+    let stream = UnixStream::from(made);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+/// The PID namespace of this process, as a number; `0` where there is no /proc.
+#[must_use]
+pub fn namespace() -> String {
+    let link = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let digits: String = link.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
+    if digits.is_empty() { "0".into() } else { digits }
+}
+
+/// Connects to the segue behind this path.
+///
+/// # Errors
+///
+/// Nobody listens there (`NotFound`, `ConnectionRefused`), or somebody who is not to be believed (`PermissionDenied`).
+pub fn ask_at(path: &Path) -> io::Result<Found> {
+    let stream = connect(path)?;
+    let peer = getsockopt(&stream, sockopt::PeerCredentials)?;
+    let own = geteuid().as_raw();
+    if own != 0 && peer.uid() != 0 && peer.uid() != own {
+        let why = format!(
+            "the process behind it is of user {}, neither yours ({own}) nor root",
+            peer.uid()
+        );
+        return Err(io::Error::new(ErrorKind::PermissionDenied, why));
+    }
+    Ok(Found {
+        path: path.to_owned(),
+        pid: peer.pid(),
+        stream,
+    })
+}
+
+/// Every segue of this PID namespace that can be asked, and why others that are there cannot.
+#[must_use]
+pub fn search<P: AsRef<Path>>(directories: &[P], namespace: &str) -> (Vec<Found>, Vec<(PathBuf, io::Error)>) {
+    let (mut found, mut closed) = (Vec::new(), Vec::new());
+    let prefix = format!("segue-{namespace}");
+    for directory in directories {
+        let Ok(entries) = fs::read_dir(directory) else { continue };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let rest = name.strip_prefix(&prefix).and_then(|it| it.strip_suffix(".sock"));
+            if rest.is_none_or(|rest| !rest.is_empty() && !rest.starts_with('-')) {
+                continue;
+            }
+            match ask_at(&entry.path()) {
+                Ok(it) => found.push(it),
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) => {}
+                Err(error) => closed.push((entry.path(), error)),
+            }
+        }
+    }
+    found.sort_by_key(|it| it.pid);
+    (found, closed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn pids(directory: &Path) -> usize {
+        search(&[directory], "7").0.len()
+    }
+
+    #[test]
+    fn a_second_one_adds_its_number_and_each_cleans_up_after_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = Socket::automatic(&[directory.path()], "7", 1).unwrap();
+        let second = Socket::automatic(&[directory.path()], "7", 20).unwrap();
+        let other = Socket::automatic(&[directory.path()], "77", 1).unwrap();
+        assert!(first.path.ends_with("segue-7.sock") && second.path.ends_with("segue-7-20.sock"));
+        assert!(other.path.ends_with("segue-77.sock"));
+        assert_eq!(fs::metadata(&first.path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(pids(directory.path()), 2);
+        drop(first);
+        assert_eq!(pids(directory.path()), 1);
+        drop((second, other));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("segue-7.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        assert_eq!(pids(directory.path()), 0, "stale");
+        let socket = Socket::automatic(&[directory.path()], "7", 1).unwrap();
+        assert_eq!(socket.path, path);
+        let taken = Socket::at(&path).unwrap_err();
+        assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+        drop(socket);
+        fs::create_dir(&path).unwrap();
+        assert!(Socket::at(&path).unwrap_err().to_string().contains("a directory"));
+        let beside = Socket::automatic(&[directory.path()], "7", 5).unwrap();
+        assert!(beside.path.ends_with("segue-7-5.sock") && path.is_dir());
+        let file = directory.path().join("file");
+        fs::write(&file, "precious").unwrap();
+        assert!(Socket::at(&file).unwrap_err().to_string().contains("no socket"));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_directory_that_takes_none_is_passed_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = directory.path().join("missing");
+        let socket = Socket::automatic(&[missing.as_path(), directory.path()], "7", 1).unwrap();
+        assert_eq!(socket.path.parent(), Some(directory.path()));
+        let nowhere = Socket::automatic(&[missing.as_path()], "7", 1).unwrap_err();
+        assert_eq!(nowhere.kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn many_at_once_get_a_place_each() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(UnixListener::bind(directory.path().join("segue-7.sock")).unwrap());
+        let sockets: Vec<Socket> = std::thread::scope(|scope| {
+            let make = |pid| {
+                let directory = directory.path();
+                scope.spawn(move || Socket::automatic(&[directory], "7", pid).unwrap())
+            };
+            let threads: Vec<_> = (1..=16).map(make).collect();
+            threads.into_iter().map(|it| it.join().unwrap()).collect()
+        });
+        assert_eq!(pids(directory.path()), sockets.len());
+    }
+}
