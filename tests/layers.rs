@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Each folder of `src`, and the folders that it may use.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("machine", &[]),
     ("settings", &[]),
     ("systemd", &[]),
@@ -23,10 +23,23 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("telemetry", &["process"]),
     (
         "runtime",
-        &["machine", "settings", "process", "handover", "readiness", "telemetry"],
+        &[
+            "machine",
+            "settings",
+            "process",
+            "handover",
+            "readiness",
+            "telemetry",
+            "control",
+            "systemd",
+        ],
     ),
     ("verify", &["process"]),
-    ("cli", &["settings", "process", "runtime", "verify"]),
+    ("control", &["process"]),
+    (
+        "cli",
+        &["settings", "process", "runtime", "verify", "control", "readiness"],
+    ),
 ];
 
 /// The files below which lies the kernel.

@@ -3,16 +3,18 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    path::Path,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::{Arg, ArgAction, Command, value_parser};
+use clap_complete::Shell;
 
-use super::{USAGE, tini, verify};
-use crate::settings::value::HttpProbe;
+use super::{USAGE, health, install, manual, operate, start, status, tini, verify};
+use crate::{control::health::Probe, settings::value::HttpProbe};
 
-/// Commands that later versions have. Their names are taken already, so that an image built today keeps its meaning.
-const LATER: [&str; 10] = [
+/// The words that are commands; any other is a program.
+const COMMANDS: [&str; 15] = [
     "start",
     "restart",
     "reload",
@@ -21,8 +23,13 @@ const LATER: [&str; 10] = [
     "signal",
     "status",
     "health",
+    "check",
+    "settings",
+    "verify",
     "completions",
     "man",
+    "install",
+    "help",
 ];
 
 /// What the command line asks for.
@@ -33,6 +40,17 @@ pub(super) enum Invocation {
         program: Vec<OsString>,
         options: tini::Options,
     },
+    /// Run a program in the background.
+    Start {
+        program: Vec<OsString>,
+        limit: Option<Duration>,
+    },
+    /// Tell the running segue what to do.
+    Operate(operate::Order),
+    /// Show how it is.
+    Status(status::Options),
+    /// Tell whether it is well.
+    Health(Probe),
     /// Look at everything that could be wrong.
     Check {
         strict: bool,
@@ -45,6 +63,12 @@ pub(super) enum Invocation {
         options: verify::Options,
         program: Vec<OsString>,
     },
+    /// Print completions for a shell.
+    Completions(Shell),
+    /// Print the manual page.
+    Man,
+    /// Copy the binary.
+    Install(PathBuf),
 }
 
 /// A command line that is answered by a text.
@@ -86,11 +110,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Invocation, Answer> {
             Some(_) => run(&words, 1),
             None => run(&words, 1),
         },
-        Some("check" | "settings" | "verify" | "help") => by_clap(words),
-        Some(later) if LATER.contains(&later) => Err(Answer::usage(format!(
-            "{later:?} is not available yet in segue {}; to run a program of that name: segue -- {later}",
-            env!("CARGO_PKG_VERSION")
-        ))),
+        Some(name) if COMMANDS.contains(&name) => by_clap(words),
         Some(option) if option.starts_with('-') => by_clap(words),
         Some(_) | None => run(&words, 0),
     }
@@ -143,12 +163,27 @@ fn by_clap(words: Vec<OsString>) -> Result<Invocation, Answer> {
             },
             program: program(matches).ok_or_else(no_program)?,
         }),
+        Some(("start", matches)) => Ok(Invocation::Start {
+            program: program(matches).ok_or_else(no_program)?,
+            limit: start::limit(matches),
+        }),
+        Some(("status", matches)) => Ok(Invocation::Status(status::Options::of(matches))),
+        Some(("health", matches)) => Ok(Invocation::Health(health::probe(matches))),
+        Some(("completions", matches)) => manual::shell(matches)
+            .map(Invocation::Completions)
+            .ok_or_else(no_program),
+        Some(("man", _)) => Ok(Invocation::Man),
+        Some(("install", matches)) => install::target(matches).map(Invocation::Install).ok_or_else(no_program),
+        Some((name @ ("restart" | "stop" | "drain" | "signal"), matches)) => operate::order(name, matches)
+            .map(Invocation::Operate)
+            .ok_or_else(no_program),
         Some(("run", matches)) => program(matches).map_or_else(|| Err(no_program()), |program| run(&program, 0)),
         Some(_) | None => Err(no_program()),
     }
 }
 
-fn command() -> Command {
+/// The whole command line, described.
+pub(super) fn command() -> Command {
     let program = |help: &'static str| {
         let program = Arg::new("program").value_name("PROGRAM").help(help).num_args(1..);
         program
@@ -161,7 +196,8 @@ fn command() -> Command {
         .about("A container entrypoint that restarts any program without dropping a connection")
         .after_help(
             "Every setting is an environment variable: see segue settings.\n\
-             kill -HUP restarts the program, kill -TERM stops it gracefully.\n\n\
+             kill -HUP restarts the program, kill -TERM stops it gracefully.\n\
+             Other commands than run and start are for a segue that runs already, in the same container.\n\n\
              Examples:\n  segue -- nginx -g 'daemon off;'\n  SEGUE_LISTEN=:8080 segue ./server\n  segue check -- ./server",
         )
         .override_usage("segue [run] [--] PROGRAM [ARG…]\n       segue COMMAND")
@@ -173,6 +209,9 @@ fn command() -> Command {
                 .after_help("Example: SEGUE_STOP_TIMEOUT=1m segue run -- ./server --port 8080")
                 .arg(program("What to run, and its arguments")),
         )
+        .subcommand(start::command().arg(program("What to run, and its arguments").required(true)))
+        .subcommands(operate::commands())
+        .subcommands([status::command(), health::command()])
         .subcommand(
             Command::new("check")
                 .about("Look for everything that is wrong with the settings, PROGRAM, addresses and paths")
@@ -188,6 +227,8 @@ fn command() -> Command {
                 .arg(Arg::new("json").long("json").help("As JSON").action(ArgAction::SetTrue)),
         )
         .subcommand(verify::command().arg(program("What to prove it of").required(true)))
+        .subcommands(manual::commands())
+        .subcommand(install::command())
 }
 
 #[cfg(test)]
@@ -235,12 +276,52 @@ mod tests {
     }
 
     #[test]
-    fn names_of_later_commands_are_taken() {
-        for later in LATER {
-            let answer = parsed(&format!("segue {later}")).unwrap_err();
+    fn every_command_is_described_with_an_example() {
+        let described = command();
+        for name in COMMANDS.iter().filter(|it| !["help", "reload"].contains(it)) {
+            let it = described.find_subcommand(name).unwrap_or_else(|| panic!("{name}"));
+            let help = it.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example") && help.contains(name), "{name}: {help}");
+            assert_eq!(parsed(&format!("segue {name} --help")).unwrap_err().code, 0, "{name}");
+        }
+        for it in described
+            .get_subcommands()
+            .map(Command::get_name)
+            .filter(|it| *it != "run")
+        {
+            assert!(COMMANDS.contains(&it), "{it} would be run as a program");
+        }
+    }
+
+    #[test]
+    fn operating_commands() {
+        let restart = |wait, limit| Ok(Invocation::Operate(operate::Order::Restart { wait, limit }));
+        assert_eq!(parsed("segue restart"), restart(true, None));
+        assert_eq!(parsed("segue reload --no-wait"), restart(false, None));
+        assert_eq!(
+            parsed("segue restart --timeout 1m30s"),
+            restart(true, Some(Duration::from_secs(90)))
+        );
+        let drain = operate::Order::Drain {
+            limit: Some(Duration::from_millis(500)),
+        };
+        assert_eq!(parsed("segue drain --wait 500ms"), Ok(Invocation::Operate(drain)));
+        assert_eq!(parsed("segue health"), Ok(Invocation::Health(Probe::Ready)));
+        assert_eq!(parsed("segue health live"), Ok(Invocation::Health(Probe::Live)));
+        for (slip, why) in [
+            ("restart --timeout 5", "did you mean 5s"),
+            ("signal", "NAME"),
+            ("signal TREM", "TERM"),
+            ("health dead", "startup"),
+            ("status --wait now", "stopped"),
+            ("status --timeout 5s", "--wait"),
+            ("completions csh", "zsh"),
+            ("start", "PROGRAM"),
+        ] {
+            let answer = parsed(&format!("segue {slip}")).unwrap_err();
             assert!(
-                answer.code == USAGE && answer.text.contains("segue -- "),
-                "{}",
+                answer.code == USAGE && answer.text.contains(why),
+                "{slip}: {}",
                 answer.text
             );
         }

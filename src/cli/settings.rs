@@ -5,6 +5,7 @@ use std::io::Write;
 
 use serde_json::json;
 
+use super::say::printable;
 use crate::settings::{Availability, Fault, Faults, PREFIX, Reading, Row, TABLE, Warning, nearest_name, read};
 
 const USAGE: u8 = 64;
@@ -181,18 +182,6 @@ impl Line {
     }
 }
 
-/// One line, and nothing that a terminal would obey.
-fn printable(text: &str) -> String {
-    let escaped = |c: char| {
-        if c.is_control() {
-            c.escape_default().to_string()
-        } else {
-            c.to_string()
-        }
-    };
-    text.chars().map(escaped).collect()
-}
-
 fn width(text: &str) -> usize {
     text.chars().count()
 }
@@ -254,7 +243,7 @@ mod tests {
 
     #[test]
     fn json_is_an_array_of_objects() {
-        let (code, text) = run(&[("SEGUE_STOP_TIMEOUT", "30")], &["STOP_TIMEOUT", "PID_FILE"], true);
+        let (code, text) = run(&[("SEGUE_STOP_TIMEOUT", "30")], &["STOP_TIMEOUT", "PROXY"], true);
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(code, 78);
         assert_eq!(json[0]["value"], "30");

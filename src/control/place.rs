@@ -15,7 +15,6 @@ use std::{
         },
     },
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
 use nix::{
@@ -29,9 +28,6 @@ use nix::{
 
 /// Where `auto` looks for a place, in this order.
 pub const DIRECTORIES: [&str; 3] = ["/run", "/dev/shm", "/tmp"];
-
-/// Another segue that is looking for its place in the same directory is done sooner.
-const PATIENCE: Duration = Duration::from_millis(200);
 
 /// A socket that clients can connect to; its file is removed when it is dropped.
 #[derive(Debug)]
@@ -163,18 +159,10 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Locks a directory for a moment; `None` if somebody else does for too long.
+/// Locks a directory for a moment; `None` while somebody else does.
 fn lock(directory: &Path) -> io::Result<Option<Flock<fs::File>>> {
-    let begin = Instant::now();
-    let mut file = fs::File::open(directory)?;
-    loop {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(Some(lock)),
-            Err((back, _)) if begin.elapsed() < PATIENCE => file = back,
-            Err(_) => return Ok(None),
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    let directory = fs::File::open(directory)?;
+    Ok(Flock::lock(directory, FlockArg::LockExclusiveNonblock).ok())
 }
 
 /// Connects without ever waiting: to a socket whose queue is full nobody is answered anyway.

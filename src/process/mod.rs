@@ -3,6 +3,7 @@
 pub(crate) mod files;
 pub mod inherited;
 pub(crate) mod lookup;
+pub mod pid_file;
 pub mod program;
 pub mod reaper;
 pub mod send;
@@ -13,3 +14,4 @@ pub mod status;
 pub mod terminal;
 pub mod trap;
 pub mod tree;
+mod verdict;

@@ -14,6 +14,7 @@ use std::{
 
 use nix::unistd::Pid;
 
+pub use super::verdict::{ExecFault, Step, Verdict};
 use super::{
     inherited::Inherited,
     sigset,
@@ -40,6 +41,8 @@ pub struct Plan<'a> {
     pub files: Vec<RawFd>,
     /// Does its process group become the terminal's foreground group?
     pub foreground: bool,
+    /// Does it begin a session of its own, without a terminal?
+    pub session: bool,
     /// Start it on this process's memory, which waits until it is executed: quicker, and right where there is nothing
     /// that a program on a hung file system could keep waiting. Else it gets a copy.
     pub at_once: bool,
@@ -62,29 +65,6 @@ pub struct Launch {
     /// Where the child tells what became of its trap; see [`trap::outcome`].
     pub channel: Option<OwnedFd>,
     verdict: OwnedFd,
-}
-
-/// Why a program could not be executed, after the fork.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ExecFault {
-    /// What was being done.
-    pub step: Step,
-    /// How it failed.
-    pub errno: i32,
-}
-
-/// The steps of the child that can fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Step {
-    /// Entering the caller's directory.
-    Directory = 1,
-    /// Putting files to their numbers.
-    Files = 2,
-    /// Becoming the program.
-    Exec = 3,
-    /// Having its calls trapped.
-    Trap = 4,
 }
 
 /// Forks. An error means that there is no child (`EAGAIN`: a limit on processes; `EMFILE`: on files).
@@ -192,42 +172,6 @@ impl Launch {
     }
 }
 
-/// The reading end of the pipe that tells how the exec came out.
-#[derive(Debug)]
-pub struct Verdict(OwnedFd);
-
-impl AsRawFd for Verdict {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
-impl Verdict {
-    /// `None` while it is open.
-    #[must_use]
-    pub fn read(&self) -> Option<Result<(), ExecFault>> {
-        let mut bytes = [0_u8; 5];
-        match nix::unistd::read(&self.0, &mut bytes) {
-            Ok(0) => Some(Ok(())),
-            Ok(_) => {
-                let [step, errno @ ..] = bytes;
-                let step = match step {
-                    1 => Step::Directory,
-                    2 => Step::Files,
-                    4 => Step::Trap,
-                    _ => Step::Exec,
-                };
-                Some(Err(ExecFault {
-                    step,
-                    errno: i32::from_ne_bytes(errno),
-                }))
-            }
-            Err(nix::Error::EAGAIN | nix::Error::EINTR) => None,
-            Err(_) => Some(Ok(())),
-        }
-    }
-}
-
 /// What the child needs, all of it allocated before the fork: between fork and exec nothing may allocate, lock or
 /// panic.
 struct Child<'a> {
@@ -254,7 +198,13 @@ impl Child<'_> {
     fn become_program(&mut self) -> ExecFault {
         let fault = |step| ExecFault { step, errno: errno() };
         // SAFETY: both are system calls without pointers. A failure (a session leader) leaves the group as it was.
-        unsafe { libc::setpgid(0, 0) };
+        unsafe {
+            if self.plan.session {
+                libc::setsid()
+            } else {
+                libc::setpgid(0, 0)
+            }
+        };
         if self.plan.foreground {
             // SAFETY: as above; SIGTTOU is blocked here.
             unsafe { libc::tcsetpgrp(0, libc::getpid()) };

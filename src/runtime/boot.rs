@@ -1,11 +1,11 @@
 //! SETS UP what has to be there before generation 1: settings, sockets, the subreaper. Up to here a failure is a
 //! message and an exit code; nothing has been started.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::Path};
 
 use nix::unistd::getpid;
 
-use super::brokering::Trapping;
+use super::{brokering::Trapping, doors::Doors};
 use crate::{
     handover::{inherited, listener::Place, sockets::Sockets},
     machine::{Limits, Mode, Policy},
@@ -40,14 +40,18 @@ pub(super) struct Booted {
     pub(super) no_handover: Option<String>,
     /// Were the sockets in our environment for us?
     pub(super) given_sockets: bool,
+    /// Name and text of every setting that is set.
+    pub(super) given: Vec<(&'static str, String)>,
     /// For the log, once there is one.
     pub(super) warnings: Vec<String>,
     pub(super) is_init: bool,
+    pub(super) doors: Doors,
 }
 
 /// `adjust` has the last word on the settings: options of a command line.
 pub(super) fn boot(
     environment: &[(OsString, OsString)],
+    directory: Option<&Path>,
     adjust: impl FnOnce(&mut Settings),
 ) -> Result<Booted, Refusal> {
     let refused = |lines| Refusal {
@@ -56,7 +60,9 @@ pub(super) fn boot(
     };
     let reading = settings::read(environment.iter().cloned());
     let Reading {
-        mut settings, warnings, ..
+        mut settings,
+        warnings,
+        given,
     } = reading.map_err(|faults| {
         let warnings = faults.warnings.iter().map(ToString::to_string);
         refused(faults.faults.iter().map(ToString::to_string).chain(warnings).collect())
@@ -75,6 +81,7 @@ pub(super) fn boot(
             "orphans go elsewhere: becoming a subreaper was refused ({error})"
         ));
     }
+    let doors = Doors::open(&settings, directory)?;
     let mut sockets = Sockets::default();
     if settings.handover == Handover::None {
         warnings.extend((!settings.listen.is_empty()).then(|| "SEGUE_HANDOVER=none: SEGUE_LISTEN is not used".into()));
@@ -91,8 +98,10 @@ pub(super) fn boot(
         trapping,
         no_handover,
         given_sockets,
+        given,
         warnings,
         is_init,
+        doors,
     })
 }
 

@@ -33,8 +33,10 @@ pub(super) struct Replaced {
     at: Instant,
     /// Handshakes under way, which end up in its queue; `None` = they cannot be seen.
     half_open: Option<HashSet<(SocketAddr, SocketAddr)>>,
-    /// What tells its connections from all others, if segue is to wait for them.
-    connections: Option<HashSet<u64>>,
+    /// What tells its connections from all others, if they can be told.
+    pub(super) connections: Option<HashSet<u64>>,
+    /// Is segue to wait for them?
+    waits: bool,
 }
 
 /// A wait under way.
@@ -43,6 +45,22 @@ pub(super) struct Draining {
     next_look: Instant,
     /// Was nobody busy at the last look?
     quiet: bool,
+}
+
+impl Replaced {
+    /// Is it one of them?
+    pub(super) fn owns(&self, connection: &Connection) -> bool {
+        let ends = (connection.local, connection.remote);
+        let completed = self
+            .half_open
+            .as_ref()
+            .is_some_and(|handshakes| handshakes.contains(&ends));
+        let known = self
+            .connections
+            .as_ref()
+            .is_some_and(|known| known.contains(&connection.cookie));
+        known || completed
+    }
 }
 
 impl Supervisor {
@@ -61,7 +79,7 @@ impl Supervisor {
 
     /// The local ports whose connections count: those of the groups, or where there are none, those that the program
     /// listens on by itself.
-    fn ports(&mut self, generation: u64) -> BTreeSet<u16> {
+    pub(super) fn ports(&mut self, generation: u64) -> BTreeSet<u16> {
         let ports: BTreeSet<u16> = self.sockets.places().iter().map(|place| place.address.port()).collect();
         if ports.is_empty() {
             return listening::ports(&self.program_processes(generation));
@@ -82,16 +100,13 @@ impl Supervisor {
         let waits = !self.drains_itself(generation);
         let ports = self.ports(generation);
         let at = Instant::now();
-        let replaced = if waits {
-            census::connections(&ports).map(|census| {
-                let others = self.of_others(generation);
-                let own = census.connections.iter().map(|it| it.cookie);
-                let own = own.filter(|cookie| !others.contains(cookie)).collect();
-                (Some(census.half_open), Some(own))
-            })
-        } else {
-            census::half_open(&ports).map(|half_open| (Some(half_open), None))
-        };
+        // Those that are not waited for are told apart too, so that they can be shown and what is cut of them counted.
+        let replaced = census::connections(&ports).map(|census| {
+            let others = self.of_others(generation);
+            let own = census.connections.iter().map(|it| it.cookie);
+            let own = own.filter(|cookie| !others.contains(cookie)).collect();
+            (Some(census.half_open), Some(own))
+        });
         let (half_open, connections) = replaced.unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot count connections, so they are not waited for");
             (None, None)
@@ -101,12 +116,13 @@ impl Supervisor {
                 at,
                 half_open,
                 connections,
+                waits,
             });
         }
     }
 
     /// Connections of older generations, which are waited for by themselves.
-    fn of_others(&self, generation: u64) -> HashSet<u64> {
+    pub(super) fn of_others(&self, generation: u64) -> HashSet<u64> {
         let others = self.generations.iter().filter(|(number, _)| **number != generation);
         let replaced = others.filter_map(|(_, it)| it.replaced.as_ref()?.connections.as_ref());
         replaced.flatten().copied().collect()
@@ -197,7 +213,7 @@ impl Supervisor {
             Some(then) => now.is_disjoint(then),
             None => replaced.at.elapsed() >= SETTLE,
         };
-        if replaced.connections.is_none() {
+        if !replaced.waits || replaced.connections.is_none() {
             return match &replaced.half_open {
                 Some(then) if !then.is_empty() => census::half_open(&ports).is_ok_and(|now| settled(&now)),
                 Some(_) | None => settled(&HashSet::new()),
@@ -230,12 +246,8 @@ impl Supervisor {
     fn busy_of(&self, generation: u64, census: &Census) -> usize {
         let others = self.of_others(generation);
         let replaced = self.generations.get(&generation).and_then(|it| it.replaced.as_ref());
-        let own = |it: &&Connection| match replaced.and_then(|it| it.connections.as_ref()) {
-            Some(connections) => {
-                let handshakes = replaced.and_then(|it| it.half_open.as_ref());
-                let completed = handshakes.is_some_and(|handshakes| handshakes.contains(&(it.local, it.remote)));
-                connections.contains(&it.cookie) || completed
-            }
+        let own = |it: &&Connection| match replaced.filter(|it| it.connections.is_some()) {
+            Some(replaced) => replaced.owns(it),
             None => !others.contains(&it.cookie),
         };
         let idle = self.settings.drain_idle;
@@ -257,6 +269,10 @@ impl Supervisor {
         let Some(busy) = self.busy(generation).filter(|busy| *busy > 0) else {
             return;
         };
+        let waited_for = !self.drains_itself(generation);
+        if killed || waited_for {
+            self.desk.cut += u64::try_from(busy).unwrap_or_default();
+        }
         if killed {
             tracing::warn!(
                 generation,
@@ -264,7 +280,7 @@ impl Supervisor {
                 at = "SEGUE_STOP_TIMEOUT",
                 "connections cut at the deadline"
             );
-        } else if self.drains_itself(generation) {
+        } else if !waited_for {
             tracing::warn!(generation, busy, "connections are busy after SEGUE_DRAIN_TIMEOUT");
         } else {
             tracing::warn!(

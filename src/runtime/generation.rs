@@ -7,6 +7,7 @@ use tokio::task::AbortHandle;
 
 use super::draining::{Draining, Replaced};
 use crate::{
+    control::status::Moment,
     handover::broker::Listens,
     process::{send, tree::Known},
     readiness::notify::NotifySocket,
@@ -16,6 +17,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Generation {
     pub(super) main: Option<Main>,
+    /// When it was ready.
+    pub(super) ready: Option<Moment>,
     /// When it began, in clock ticks since boot.
     pub(super) began: u64,
     pub(super) notify: Option<NotifySocket>,
@@ -45,6 +48,7 @@ impl Generation {
     pub(super) fn new() -> Generation {
         Generation {
             main: None,
+            ready: None,
             began: send::ticks_since_boot(),
             notify: None,
             probing: None,

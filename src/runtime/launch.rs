@@ -131,6 +131,7 @@ impl Supervisor {
             streams: [None; 3],
             files: Vec::new(),
             foreground: false,
+            session: false,
             at_once: generation == 1,
             no_input: true,
             trap: None,

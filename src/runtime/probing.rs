@@ -1,11 +1,17 @@
 //! ASKS after readiness while a generation is not ready: a task per generation, which talks to the loop by messages.
 
+use std::task::{Context, Poll};
+
 use tokio::{
     sync::{mpsc, oneshot},
     task::AbortHandle,
 };
 
-use super::{Supervisor, brokering::wait_for_listening, children::Task};
+use super::{
+    Supervisor,
+    brokering::wait_for_listening,
+    children::{Task, user_of},
+};
 use crate::{
     handover::listening,
     machine::Event,
@@ -73,6 +79,32 @@ impl Supervisor {
             None => tokio::spawn(run(generation, sender)),
         };
         self.set_probing(generation, task.abort_handle());
+    }
+
+    /// Hears what programs say of themselves.
+    pub(super) fn poll_notices(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let own = nix::unistd::geteuid().as_raw();
+        let mut heard = false;
+        for (number, generation) in &mut self.generations {
+            let Some(notify) = &generation.notify else { continue };
+            let user = generation
+                .main
+                .as_ref()
+                .map_or(own, |main| user_of(main.pid).unwrap_or(own));
+            while let Poll::Ready(notice) = notify.poll_next(context, &[own, user]) {
+                tracing::debug!(
+                    generation = number,
+                    pid = notice.pid,
+                    text = notice.text,
+                    "heard a notification"
+                );
+                if notice.is_ready() {
+                    heard = true;
+                    self.events.push_back(Event::BecameReady { generation: *number });
+                }
+            }
+        }
+        if heard { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn set_probing(&mut self, generation: u64, task: AbortHandle) {

@@ -1,7 +1,13 @@
 //! TELLS what happened: one log line per turn of the machine, so that the lines together are an incident's story.
 
-use super::Supervisor;
-use crate::machine::{Action, Event, Outcome, Phase, Report};
+use std::path::Path;
+
+use super::{Supervisor, picture::name_of_phase};
+use crate::{
+    machine::{Action, Event, Outcome, Phase, Report},
+    settings::value::TerminationLog,
+    telemetry::termination,
+};
 
 /// One turn, to be told.
 pub(super) struct Turn {
@@ -26,7 +32,7 @@ impl Supervisor {
         }
         let generation = event.generation();
         let actions = actions.iter().map(say).collect::<Vec<_>>().join(", ");
-        let (before, after) = (phase(*before), phase(*after));
+        let (before, after) = (name_of_phase(*before), name_of_phase(*after));
         macro_rules! line {
             ($level:ident, $message:literal) => {
                 tracing::$level!(generation, detail, actions, before, after, $message)
@@ -54,6 +60,7 @@ impl Supervisor {
 
     /// How a restart came out, in one line for whoever asked.
     pub(super) fn tell_report(&mut self, report: &Report) {
+        self.desk.note_report(report);
         let Report {
             generation,
             reason,
@@ -65,7 +72,7 @@ impl Supervisor {
             Outcome::Replaced => tracing::info!(
                 outcome = "replaced",
                 generation,
-                ?reason,
+                reason = reason.name(),
                 took_ms = milliseconds,
                 "restart succeeded"
             ),
@@ -74,7 +81,7 @@ impl Supervisor {
                 tracing::warn!(
                     outcome = "rolled_back",
                     generation,
-                    ?reason,
+                    reason = reason.name(),
                     took_ms = milliseconds,
                     why,
                     "restart rolled back"
@@ -83,12 +90,31 @@ impl Supervisor {
             Outcome::Failed { why } => tracing::warn!(
                 outcome = "failed",
                 generation,
-                ?reason,
+                reason = reason.name(),
                 took_ms = milliseconds,
                 why,
                 "restart failed"
             ),
         }
+    }
+
+    /// Leaves the last reason for Kubernetes.
+    pub(super) fn leave_reason(&self) {
+        let (path, created) = match &self.settings.termination_log {
+            TerminationLog::Off => return,
+            TerminationLog::Auto => (Path::new(termination::DEFAULT), false),
+            TerminationLog::Path(path) => (path.as_path(), true),
+        };
+        let path = self
+            .inherited
+            .directory()
+            .map_or_else(|| path.to_owned(), |directory| directory.join(path));
+        let asked = self
+            .stopped_by
+            .as_ref()
+            .map(|signal| format!("stopped by {signal}; "))
+            .unwrap_or_default();
+        termination::write(&path, created, &format!("{asked}{}", self.last_reason));
     }
 }
 
@@ -123,17 +149,6 @@ fn reason(event: &Event) -> Option<String> {
     let ended = matches!(event, Event::Exited { .. });
     let detail = detail(event).filter(|_| failed || ended)?;
     Some(if ended { format!("the program {detail}") } else { detail })
-}
-
-fn phase(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Booting => "booting",
-        Phase::Running => "running",
-        Phase::Stopping { .. } => "stopping",
-        Phase::Closing => "closing",
-        Phase::Finishing { .. } => "finishing",
-        Phase::Ended => "ended",
-    }
 }
 
 fn say(action: &Action) -> String {

@@ -6,6 +6,7 @@ mod docs;
 mod fault;
 mod gather;
 mod nearest;
+mod redact;
 mod row;
 mod table;
 pub mod value;
@@ -15,6 +16,7 @@ use std::ffi::OsString;
 pub use docs::{faults_example, full_table, short_table};
 pub use fault::{Fault, Faults, Reason, Warning};
 pub(crate) use gather::nearest_name;
+pub use redact::redacted;
 pub use row::{Availability, Row};
 pub use table::{Settings, TABLE, row};
 
@@ -186,9 +188,6 @@ pub(crate) mod tests {
             ("SEGUE_PROXY", ":80"),
             ("SEGUE_WATCH", "src"),
             ("SEGUE_WATCH_ACTION", "restart"),
-            ("SEGUE_ADMIN", ":9000"),
-            ("SEGUE_CONTROL", "/run/segue.sock"),
-            ("SEGUE_PID_FILE", "/run/segue.pid"),
         ] {
             let lines = faults(&[(name, text)]);
             let start = format!(

@@ -99,11 +99,11 @@ settings! {
             "longest random wait before it, so that replicas do not restart at once";
     }
     "Operation" {
-        admin "SEGUE_ADMIN": Admin = "off", NotYet { kinds: &["an address"], instead: "off" },
+        admin "SEGUE_ADMIN": Admin = "off", Now,
             "address of the read-only HTTP endpoint";
-        control "SEGUE_CONTROL": Control = "auto", NotYet { kinds: &["a path"], instead: "auto or off" },
+        control "SEGUE_CONTROL": Control = "auto", Now,
             "path of the control socket; `auto` is the first writable of `/run`, `/dev/shm`, `/tmp`";
-        pid_file "SEGUE_PID_FILE": Option<PathBuf> = "", Later,
+        pid_file "SEGUE_PID_FILE": Option<PathBuf> = "", Now,
             "written, and locked, by `segue run` and `segue start`";
         log "SEGUE_LOG": LogFilter = "info", Now,
             "what is logged";

@@ -1,7 +1,9 @@
 //! Tells the supervisor how this process is (`NOTIFY_SOCKET`).
 
 use std::{
-    env, io,
+    env,
+    ffi::OsStr,
+    io,
     os::{
         linux::net::SocketAddrExt,
         unix::{
@@ -20,12 +22,27 @@ pub fn send(assignments: &str) -> io::Result<bool> {
     let Some(address) = env::var_os("NOTIFY_SOCKET") else {
         return Ok(false);
     };
-    let address = match address.as_bytes() {
-        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
-        _ => SocketAddr::from_pathname(&address)?,
-    };
-    UnixDatagram::unbound()?.send_to_addr(assignments.as_bytes(), &address)?;
+    UnixDatagram::unbound()?.send_to_addr(assignments.as_bytes(), &parse(&address)?)?;
     Ok(true)
+}
+
+/// Sends assignments to this address, as `NOTIFY_SOCKET` has it, without ever waiting.
+///
+/// # Errors
+///
+/// As [`send`]; `WouldBlock` while the supervisor's queue is full.
+pub fn send_to(address: &OsStr, assignments: &str) -> io::Result<()> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.send_to_addr(assignments.as_bytes(), &parse(address)?)?;
+    Ok(())
+}
+
+fn parse(address: &OsStr) -> io::Result<SocketAddr> {
+    match address.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+        _ => SocketAddr::from_pathname(address),
+    }
 }
 
 /// Says that the program may get traffic: `READY=1`.

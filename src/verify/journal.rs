@@ -107,7 +107,7 @@ impl Journal {
             self.serving = Some(generation);
         }
         // Those that segue decides on itself, after a crash, were not asked for.
-        if text("reason").as_deref() == Some("Hup") {
+        if text("reason").as_deref() == Some("hup") {
             self.outcomes.push(outcome);
         }
     }
@@ -164,9 +164,9 @@ mod tests {
         let journal = heard(&[
             r#""message":"generation became ready","generation":1"#,
             r#""message":"generation became ready","generation":2"#,
-            r#""outcome":"replaced","generation":2,"reason":"Hup","took_ms":1002,"message":"restart succeeded""#,
+            r#""outcome":"replaced","generation":2,"reason":"hup","took_ms":1002,"message":"restart succeeded""#,
             r#""message":"generation is gone","generation":1"#,
-            r#""outcome":"rolled_back","generation":3,"reason":"Hup","took_ms":7,"why":"it ended","message":"restart rolled back""#,
+            r#""outcome":"rolled_back","generation":3,"reason":"hup","took_ms":7,"why":"it ended","message":"restart rolled back""#,
             r#""outcome":"replaced","generation":4,"reason":"Crash","took_ms":9,"message":"restart succeeded""#,
         ]);
         assert_eq!(journal.ready.keys().copied().collect::<Vec<u64>>(), [1, 2]);

@@ -83,6 +83,7 @@ impl Subject {
             ],
             files: Vec::new(),
             foreground: false,
+            session: false,
             at_once: true,
             no_input: false,
             trap: None,

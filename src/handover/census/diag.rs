@@ -4,15 +4,13 @@
 //! The crate's own type for an answer is not used, only that for its beginning: it copies each attribute, which made a
 //! census of 50,000 take a quarter longer, and its type for tcp_info refuses that of kernels before 5.4, which is shorter.
 
-use std::{collections::BTreeSet, io, mem::offset_of, net::SocketAddr, os::fd::AsFd, time::Duration};
+use std::{collections::BTreeSet, io, net::SocketAddr, os::fd::AsFd};
 
-use libc::tcp_info;
 use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NlasIterator,
-    Parseable,
+    NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkHeader, NetlinkMessage, Parseable,
 };
 use netlink_packet_sock_diag::{
-    AF_INET, AF_INET6, INET_DIAG_INFO, IPPROTO_TCP, SOCK_DIAG_BY_FAMILY, SockDiagMessage,
+    AF_INET, AF_INET6, IPPROTO_TCP, SOCK_DIAG_BY_FAMILY, SockDiagMessage,
     inet::{ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags},
 };
 use netlink_sys::{Socket, protocols::NETLINK_SOCK_DIAG};
@@ -21,7 +19,7 @@ use nix::sys::{
     time::TimeVal,
 };
 
-use super::{TcpState, Traffic, row::Row};
+use super::{TcpState, row::Row, tcp_info::traffic};
 
 /// The kernel looks through its whole table for each dump, which takes as long as telling some thousand sockets: for more
 /// ports than these it may as well tell all.
@@ -34,14 +32,17 @@ const BUFFER: usize = 64 * 1024;
 const ATTRIBUTES: usize = 72;
 
 pub(super) fn connections(ports: &BTreeSet<u16>) -> io::Result<Vec<Row>> {
-    let all = StateFlags::ESTABLISHED
+    to_ports(ports, &connection_states(), &ExtensionFlags::INFO)
+}
+
+fn connection_states() -> StateFlags {
+    StateFlags::ESTABLISHED
         | StateFlags::SYN_RECV
         | StateFlags::FIN_WAIT1
         | StateFlags::FIN_WAIT2
         | StateFlags::CLOSE_WAIT
         | StateFlags::CLOSING
-        | StateFlags::LAST_ACK;
-    to_ports(ports, &all, &ExtensionFlags::INFO)
+        | StateFlags::LAST_ACK
 }
 
 pub(super) fn half_open(ports: &BTreeSet<u16>) -> io::Result<Vec<Row>> {
@@ -52,40 +53,89 @@ pub(super) fn listeners() -> io::Result<Vec<Row>> {
     dump(&[0], &StateFlags::LISTEN, &ExtensionFlags::empty())
 }
 
-fn to_ports(ports: &BTreeSet<u16>, states: &StateFlags, extensions: &ExtensionFlags) -> io::Result<Vec<Row>> {
-    let each: Vec<u16> = if ports.len() <= FEW {
+fn each(ports: &BTreeSet<u16>) -> Vec<u16> {
+    if ports.len() <= FEW {
         ports.iter().copied().collect()
     } else {
         vec![0]
-    };
-    let mut rows = dump(&each, states, extensions)?;
+    }
+}
+
+fn to_ports(ports: &BTreeSet<u16>, states: &StateFlags, extensions: &ExtensionFlags) -> io::Result<Vec<Row>> {
+    let mut rows = dump(&each(ports), states, extensions)?;
     rows.retain(|row| ports.contains(&row.local.port()));
     Ok(rows)
 }
 
 /// One dump per port and family; port 0 is every port.
 fn dump(ports: &[u16], states: &StateFlags, extensions: &ExtensionFlags) -> io::Result<Vec<Row>> {
-    let socket = Socket::new(NETLINK_SOCK_DIAG)?;
-    setsockopt(&socket.as_fd(), sockopt::ReceiveTimeout, &PATIENCE)?;
-    let families = [SocketId::new_v4(), SocketId::new_v6()];
-    let questions = ports.iter().flat_map(|port| families.iter().map(move |id| (*port, id)));
-    let mut rows = Vec::new();
-    let mut buffer = Vec::with_capacity(BUFFER);
-    for (sequence, (port, id)) in (1..).zip(questions) {
-        let id = SocketId {
-            source_port: port,
-            ..id.clone()
-        };
-        let question = question(sequence, id, states, extensions);
-        uninterrupted(|| socket.send(&question, 0))?;
-        let mut is_done = false;
-        while !is_done {
-            buffer.clear();
-            uninterrupted(|| socket.recv(&mut buffer, 0))?;
-            is_done = read(&buffer, sequence, &mut rows)?;
-        }
+    let mut dump = Dump::new(ports, states, extensions)?;
+    while !dump.step()? {}
+    Ok(dump.rows)
+}
+
+/// An answer that is read a datagram at a time.
+#[derive(Debug)]
+pub(super) struct Dump {
+    socket: Socket,
+    questions: std::vec::IntoIter<(u32, Vec<u8>)>,
+    /// The question whose answer is being read.
+    asked: Option<u32>,
+    buffer: Vec<u8>,
+    rows: Vec<Row>,
+}
+
+impl Dump {
+    /// All connections, to ports that are sorted out afterwards.
+    pub(super) fn connections(ports: &BTreeSet<u16>) -> io::Result<Dump> {
+        Dump::new(&each(ports), &connection_states(), &ExtensionFlags::INFO)
     }
-    Ok(rows)
+
+    fn new(ports: &[u16], states: &StateFlags, extensions: &ExtensionFlags) -> io::Result<Dump> {
+        let socket = Socket::new(NETLINK_SOCK_DIAG)?;
+        setsockopt(&socket.as_fd(), sockopt::ReceiveTimeout, &PATIENCE)?;
+        let families = [SocketId::new_v4(), SocketId::new_v6()];
+        let ids = ports.iter().flat_map(|port| {
+            families.iter().map(|family| SocketId {
+                source_port: *port,
+                ..family.clone()
+            })
+        });
+        let questions = (1..)
+            .zip(ids)
+            .map(|(sequence, id)| (sequence, question(sequence, id, states, extensions)));
+        Ok(Dump {
+            socket,
+            questions: questions.collect::<Vec<_>>().into_iter(),
+            asked: None,
+            buffer: Vec::with_capacity(BUFFER),
+            rows: Vec::new(),
+        })
+    }
+
+    /// Asks, or reads a datagram; `true` when all is told.
+    pub(super) fn step(&mut self) -> io::Result<bool> {
+        let Some(sequence) = self.asked else {
+            let Some((sequence, question)) = self.questions.next() else {
+                return Ok(true);
+            };
+            uninterrupted(|| self.socket.send(&question, 0))?;
+            self.asked = Some(sequence);
+            return Ok(false);
+        };
+        self.buffer.clear();
+        uninterrupted(|| self.socket.recv(&mut self.buffer, 0))?;
+        if read(&self.buffer, sequence, &mut self.rows)? {
+            self.asked = None;
+        }
+        Ok(false)
+    }
+
+    /// What was told of these ports.
+    pub(super) fn into_rows(mut self, ports: &BTreeSet<u16>) -> Vec<Row> {
+        self.rows.retain(|row| ports.contains(&row.local.port()));
+        self.rows
+    }
 }
 
 fn question(sequence: u32, socket_id: SocketId, states: &StateFlags, extensions: &ExtensionFlags) -> Vec<u8> {
@@ -166,33 +216,7 @@ fn row(payload: &[u8]) -> io::Result<Option<Row>> {
     }))
 }
 
-/// Offsets in the kernel's `struct tcp_info`, of what the C library's does not have.
-const DATA_SEGMENTS_IN: usize = 152;
-const DATA_SEGMENTS_OUT: usize = 156;
-
-/// Told in tcp_info only.
-fn traffic(attributes: &[u8]) -> io::Result<Option<Traffic>> {
-    for attribute in NlasIterator::new(attributes) {
-        let attribute = attribute.map_err(not_understood)?;
-        if attribute.kind() == INET_DIAG_INFO {
-            return Ok(parse_info(attribute.value()));
-        }
-    }
-    Ok(None)
-}
-
-fn parse_info(info: &[u8]) -> Option<Traffic> {
-    let number = |at: usize| Some(u32::from_ne_bytes(*info.get(at..)?.first_chunk()?));
-    let time = |at| Some(Duration::from_millis(number(at)?.into()));
-    Some(Traffic {
-        quiet_in: time(offset_of!(tcp_info, tcpi_last_data_recv))?,
-        quiet_out: time(offset_of!(tcp_info, tcpi_last_data_sent))?,
-        confirmed: time(offset_of!(tcp_info, tcpi_last_ack_recv))?,
-        segments: number(DATA_SEGMENTS_IN).zip(number(DATA_SEGMENTS_OUT)),
-    })
-}
-
-fn not_understood(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+pub(super) fn not_understood(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
@@ -207,7 +231,7 @@ mod tests {
     };
     use proptest::prelude::*;
 
-    use super::{Row, TcpState, Traffic, read};
+    use super::{super::Traffic, Row, TcpState, read};
 
     const SEQUENCE: u32 = 3;
 

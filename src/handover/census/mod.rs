@@ -6,6 +6,7 @@
 mod diag;
 mod row;
 mod table;
+mod tcp_info;
 mod traffic;
 
 use std::{
@@ -90,6 +91,36 @@ pub struct Listener {
 pub fn connections(ports: &BTreeSet<u16>) -> io::Result<Census> {
     let told = diag::connections(ports).map(|rows| Census::of(rows, true));
     told.or_else(|error| from_table(ports).map_err(|_| error))
+}
+
+/// What `connections` tells, taken a piece at a time: with very many connections it takes long, and who takes it has other
+/// things to do.
+#[derive(Debug)]
+pub struct Taking {
+    ports: BTreeSet<u16>,
+    dump: Option<diag::Dump>,
+}
+
+impl Taking {
+    /// Begins.
+    #[must_use]
+    pub fn begin(ports: BTreeSet<u16>) -> Taking {
+        let dump = diag::Dump::connections(&ports).ok();
+        Taking { ports, dump }
+    }
+
+    /// Goes on; the census once all of it is there, or why it cannot be told.
+    pub fn step(&mut self) -> Option<io::Result<Census>> {
+        let told = self.dump.as_mut().map(diag::Dump::step);
+        match (told, self.dump.take()) {
+            (Some(Ok(false)), dump) => {
+                self.dump = dump;
+                None
+            }
+            (Some(Ok(true)), Some(dump)) => Some(Ok(Census::of(dump.into_rows(&self.ports), true))),
+            (Some(Ok(true) | Err(_)) | None, _) => Some(from_table(&self.ports)),
+        }
+    }
 }
 
 /// What `connections` falls back to: /proc/net/tcp and tcp6.

@@ -139,7 +139,12 @@ impl Value for Admin {
         if text == "off" {
             Ok(Admin::Off)
         } else {
-            text.parse().map(Admin::At)
+            match text.parse()? {
+                Address::Unix(_) => Err("it is HTTP over TCP, give IP:PORT, [IP6]:PORT or :PORT".into()),
+                address @ (Address::Tcp(_) | Address::AnyInterface(_) | Address::Localhost(_)) => {
+                    Ok(Admin::At(address))
+                }
+            }
         }
     }
 

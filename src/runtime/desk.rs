@@ -1,0 +1,227 @@
+//! ANSWERS what is asked over the control socket and the admin endpoint: remembers how restarts came out, lets them be waited
+//! for, and turns commands into the machine's events.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    Supervisor,
+    counting::{Asker, Counting},
+};
+use crate::{
+    control::{
+        Question,
+        protocol::{Answer, Command},
+        status::{Moment, Restart, Restarts},
+    },
+    machine::{self, Event, Outcome, Phase, Reason, Report, Role},
+    settings::value::Signal,
+};
+
+/// So many restarts are remembered one by one.
+const REMEMBERED: usize = 10;
+
+/// What is remembered for whoever asks.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) since: Moment,
+    /// Name and text of every setting that is set.
+    pub(super) given: Vec<(&'static str, String)>,
+    /// Why there is no hand-over although it was hoped for.
+    pub(super) no_handover: Option<String>,
+    pub(super) restarts: Restarts,
+    /// Newest first.
+    pub(super) last_restarts: VecDeque<Restart>,
+    /// Connections that were cut at a deadline.
+    pub(super) cut: u64,
+    /// Was any generation ever ready?
+    pub(super) started: bool,
+    pub(super) stop_since: Option<Moment>,
+    pub(super) counting: Counting,
+    waiting: Vec<Waiting>,
+}
+
+/// Somebody waits for a restart to come out.
+#[derive(Debug)]
+struct Waiting {
+    /// So many others come out before; `None` until the machine has heard of it.
+    others: Option<u32>,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Desk {
+    pub(super) fn new(given: Vec<(&'static str, String)>, no_handover: Option<String>) -> Desk {
+        Desk {
+            since: Moment::now(),
+            given,
+            no_handover,
+            restarts: Restarts::default(),
+            last_restarts: VecDeque::new(),
+            cut: 0,
+            started: false,
+            stop_since: None,
+            counting: Counting::default(),
+            waiting: Vec::new(),
+        }
+    }
+
+    /// A restart has come out.
+    pub(super) fn note_report(&mut self, report: &Report) {
+        let (count, outcome, why) = match &report.outcome {
+            Outcome::Replaced => (&mut self.restarts.replaced, "replaced", None),
+            Outcome::RolledBack { why } => (&mut self.restarts.rolled_back, "rolled_back", Some(why)),
+            Outcome::Failed { why } => (&mut self.restarts.failed, "failed", Some(why)),
+        };
+        *count += 1;
+        let restart = Restart {
+            generation: report.generation,
+            reason: report.reason.name().into(),
+            outcome: outcome.into(),
+            why: why.cloned(),
+            took_ms: u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
+            at: Moment::now(),
+        };
+        self.last_restarts.push_front(restart.clone());
+        self.last_restarts.truncate(REMEMBERED);
+        for mut waiting in std::mem::take(&mut self.waiting) {
+            match waiting.others {
+                Some(0) => drop(waiting.answer.send(Answer::Restart(restart.clone()))),
+                Some(others) => {
+                    waiting.others = Some(others - 1);
+                    self.waiting.push(waiting);
+                }
+                None => self.waiting.push(waiting),
+            }
+        }
+    }
+}
+
+impl Supervisor {
+    pub(super) fn on_question(&mut self, question: Question) {
+        match question {
+            Question::Command { command, answer } => self.on_command(&command, answer),
+            Question::Status {
+                connections: true,
+                answer,
+            } => self.answer_with_connections(Asker::Status(answer)),
+            Question::Status {
+                connections: false,
+                answer,
+            } => {
+                let status = Box::new(self.status());
+                answer.send(self.without_arguments(status)).ok();
+            }
+            Question::Metrics { answer } => drop(answer),
+        }
+    }
+
+    /// An answer that nobody waits for any more is no fault.
+    fn on_command(&mut self, command: &Command, answer: oneshot::Sender<Answer>) {
+        let told = match command {
+            Command::Status { connections: true } => return self.answer_with_connections(Asker::Control(answer)),
+            Command::Status { connections: false } => Answer::Status(Box::new(self.status())),
+            Command::Restart { wait } => match self.state.phase() {
+                Phase::Running => {
+                    tracing::info!("asked to restart");
+                    self.choose_mode();
+                    self.events.push_back(Event::RestartRequested {
+                        reason: Reason::Command,
+                    });
+                    if *wait {
+                        return self.desk.waiting.push(Waiting { others: None, answer });
+                    }
+                    Answer::Done {}
+                }
+                Phase::Booting => Answer::Error("segue is not set up yet".into()),
+                Phase::Stopping { .. } | Phase::Closing | Phase::Finishing { .. } | Phase::Ended => {
+                    Answer::Error("segue is about to end, it starts nothing any more".into())
+                }
+            },
+            Command::Stop => {
+                tracing::info!(signal = "command", "asked to stop");
+                self.stopped_by = Some("segue stop".into());
+                self.events.push_back(Event::StopRequested);
+                Answer::Done {}
+            }
+            Command::Drain => {
+                tracing::info!("asked to drain");
+                self.events.push_back(Event::DrainRequested);
+                Answer::Done {}
+            }
+            Command::Signal { signal } => self.signal_for(*signal),
+        };
+        answer.send(told).ok();
+    }
+
+    fn signal_for(&mut self, signal: i32) -> Answer {
+        if Signal::new(signal).is_none() {
+            return Answer::Error(format!("{signal} is no signal's number"));
+        }
+        let current = self.state.current().and_then(|number| self.generations.get(&number));
+        if current.is_none_or(|it| it.living().is_none()) {
+            return Answer::Error("no generation is running".into());
+        }
+        self.events.push_back(Event::SignalReceived { signal, value: None });
+        Answer::Done {}
+    }
+
+    /// After a turn: what of it is remembered.
+    pub(super) fn remember(&mut self, event: &Event) {
+        if let Event::BecameReady { generation } = event
+            && let Some(it) = self.generations.get_mut(generation)
+        {
+            it.ready.get_or_insert_with(Moment::now);
+        }
+        if *event == Event::StopRequested {
+            self.desk.stop_since.get_or_insert_with(Moment::now);
+        }
+        let serves = |it: &machine::Generation| it.role == Role::Serving;
+        self.desk.started |= self.state.generations().iter().any(serves);
+        self.look_after_waiting(event);
+    }
+
+    /// Who waits for a restart knows which one, or that none comes.
+    fn look_after_waiting(&mut self, event: &Event) {
+        if matches!(
+            event,
+            Event::RestartRequested {
+                reason: Reason::Command
+            }
+        ) {
+            let others = u32::from(self.state.is_another_restart_queued());
+            for waiting in self.desk.waiting.iter_mut().filter(|it| it.others.is_none()) {
+                waiting.others = Some(others);
+            }
+        }
+        if self.state.phase() == Phase::Running || self.desk.waiting.is_empty() {
+            return;
+        }
+        for waiting in std::mem::take(&mut self.desk.waiting) {
+            let restart = Restart {
+                generation: None,
+                reason: Reason::Command.name().into(),
+                outcome: "failed".into(),
+                why: Some("segue is about to end".into()),
+                took_ms: 0,
+                at: Moment::now(),
+            };
+            waiting.answer.send(Answer::Restart(restart)).ok();
+        }
+    }
+
+    /// A moment of the machine's on the wall's clock.
+    pub(super) fn moment(&self, instant: Instant) -> Moment {
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let past: Duration = now.saturating_duration_since(instant);
+        let ahead = instant.saturating_duration_since(now);
+        Moment(
+            wall.checked_sub(past)
+                .and_then(|it| it.checked_add(ahead))
+                .unwrap_or(wall),
+        )
+    }
+}

@@ -1,0 +1,137 @@
+//! OPENS the doors that segue is reached by: pid file, control socket, admin endpoint. What was asked for by name is opened
+//! before the program starts, and cannot fail afterwards; what segue looks for a place for by itself comes later, and may be
+//! missing.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    path::Path,
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    boot::{Refusal, SYSTEM_REFUSED},
+    panics::survive_wait,
+};
+use crate::{
+    control::{
+        Question,
+        place::{self, DIRECTORIES, Socket},
+        server,
+    },
+    process::pid_file::PidFile,
+    settings::{
+        Settings,
+        value::{Address, Admin, Control},
+    },
+};
+
+/// What is open. Dropped, it is closed, and its files are removed.
+#[derive(Debug, Default)]
+pub(super) struct Doors {
+    control: Option<Socket>,
+    admin: Vec<TcpListener>,
+    pid_file: Option<PidFile>,
+}
+
+impl Doors {
+    /// Opens what was asked for by name. Relative paths are as seen from `directory`.
+    pub(super) fn open(settings: &Settings, directory: Option<&Path>) -> Result<Doors, Refusal> {
+        let absolute = |path: &Path| directory.map_or_else(|| path.to_owned(), |directory| directory.join(path));
+        let mut lines = Vec::new();
+        let mut doors = Doors::default();
+        if let Some(path) = &settings.pid_file {
+            match PidFile::write(&absolute(path)) {
+                Ok(file) => doors.pid_file = Some(file),
+                Err(why) => lines.push(format!("SEGUE_PID_FILE={path:?}: {why}")),
+            }
+        }
+        if let Control::Path(path) = &settings.control {
+            match Socket::at(&absolute(path)) {
+                Ok(socket) => doors.control = Some(socket),
+                Err(error) => lines.push(format!(
+                    "SEGUE_CONTROL={path:?}: cannot make a socket there: {error}; give another path, auto or off"
+                )),
+            }
+        }
+        if let Admin::At(address) = &settings.admin {
+            match admin(address) {
+                Ok(listeners) => doors.admin = listeners,
+                Err(error) => lines.push(format!("SEGUE_ADMIN: cannot listen on {address}: {error}")),
+            }
+        }
+        if lines.is_empty() {
+            Ok(doors)
+        } else {
+            Err(Refusal {
+                lines,
+                code: SYSTEM_REFUSED,
+            })
+        }
+    }
+
+    /// Lets people in, as soon as the loop turns.
+    pub(super) fn let_in(&mut self, settings: &Settings, questions: &mpsc::Sender<Question>) {
+        if settings.control == Control::Auto {
+            match Socket::automatic(&DIRECTORIES, &place::namespace(), std::process::id()) {
+                Ok(socket) => self.control = Some(socket),
+                Err(error) => tracing::warn!(
+                    %error,
+                    looked = DIRECTORIES.join(", "),
+                    remedy = "SEGUE_CONTROL=/path/to.sock, a tmpfs on /run, or SEGUE_CONTROL=off to be content",
+                    "no control socket: commands such as segue status cannot reach this segue"
+                ),
+            }
+        }
+        if let Some(socket) = &self.control {
+            let listener = socket.listener().and_then(tokio::net::UnixListener::from_std);
+            match listener {
+                Ok(listener) => {
+                    tracing::debug!(path = %socket.path.display(), "control socket");
+                    let questions = questions.clone();
+                    let user = nix::unistd::geteuid().as_raw();
+                    tokio::spawn(again("control", async move || {
+                        server::run(&listener, user, &questions).await;
+                    }));
+                }
+                Err(error) => tracing::error!(%error, "cannot serve the control socket"),
+            }
+        }
+    }
+}
+
+/// A part of segue that ends by a fault of its own begins again; the fault was logged, and PID 1 goes on.
+async fn again(part: &'static str, work: impl AsyncFn()) {
+    loop {
+        if survive_wait(work()).await.is_none() {
+            tracing::error!(part, "a part of segue begins again");
+        }
+    }
+}
+
+/// Listens for HTTP, for this process alone.
+fn admin(address: &Address) -> io::Result<Vec<TcpListener>> {
+    let bind = |address: SocketAddr| {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok::<_, io::Error>(listener)
+    };
+    match address {
+        Address::Tcp(address) => Ok(vec![bind(*address)?]),
+        Address::AnyInterface(port) => match bind((Ipv6Addr::UNSPECIFIED, *port).into()) {
+            // A system without IPv6.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)) => {
+                Ok(vec![bind((Ipv4Addr::UNSPECIFIED, *port).into())?])
+            }
+            bound => Ok(vec![bound?]),
+        },
+        Address::Localhost(port) => {
+            let first = bind((Ipv4Addr::LOCALHOST, *port).into())?;
+            let same = first.local_addr()?.port();
+            let second = bind((Ipv6Addr::LOCALHOST, same).into());
+            Ok([Some(first), second.ok()].into_iter().flatten().collect())
+        }
+        Address::Unix(_) => Err(io::Error::other("the endpoint is HTTP over TCP")),
+    }
+}

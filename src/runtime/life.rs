@@ -1,0 +1,158 @@
+//! LIVES segue's life, on one page: boot, start the program, set up what could wait, turn until the end.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    ffi::OsString,
+    io::Write,
+    mem::ManuallyDrop,
+    path::Path,
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    Inbox, Supervisor,
+    boot::{self, Booted, SYSTEM_REFUSED},
+    brokering,
+    desk::Desk,
+    upstream::Upstream,
+};
+use crate::{
+    machine::{Event, State},
+    process::{
+        inherited::Inherited,
+        signals::{self, Signals},
+        sigset::SignalSet,
+    },
+    settings::Settings,
+    telemetry::{log, stderr::Stderr, termination},
+};
+
+/// Questions that wait for the loop; whoever has one more waits for room.
+const QUESTIONS: usize = 16;
+
+/// Runs the program until its end; segue's exit code. `adjust` has the last word on the settings.
+#[must_use]
+pub fn run(inherited: Inherited, program: Vec<OsString>, adjust: impl FnOnce(&mut Settings)) -> u8 {
+    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let booted = match boot::boot(&environment, inherited.directory().as_deref(), adjust) {
+        Ok(booted) => booted,
+        Err(refusal) => {
+            refuse(&refusal.lines);
+            return refusal.code;
+        }
+    };
+    match tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+    {
+        Ok(runtime) => {
+            let code = runtime.block_on(supervise(inherited, program, environment, booted));
+            // The end of the process frees it all at once.
+            std::mem::forget(runtime);
+            code
+        }
+        Err(error) => {
+            refuse(&[format!("cannot set up an event loop: {error}")]);
+            SYSTEM_REFUSED
+        }
+    }
+}
+
+/// Tells why nothing was started, to a person as well as to Kubernetes.
+fn refuse(lines: &[String]) {
+    let text: String = lines.iter().map(|line| format!("segue: {line}\n")).collect();
+    let written = Stderr.write_all(text.as_bytes());
+    debug_assert!(written.is_ok(), "stderr takes or drops every line");
+    termination::write(Path::new(termination::DEFAULT), false, &text);
+}
+
+async fn supervise(
+    inherited: Inherited,
+    program: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    booted: Booted,
+) -> u8 {
+    let Booted {
+        settings,
+        limits,
+        sockets,
+        trapping,
+        given_sockets,
+        no_handover,
+        warnings,
+        given,
+        is_init,
+        mut doors,
+    } = booted;
+    let upstream = Upstream::new(&environment);
+    let (sender, messages) = mpsc::unbounded_channel();
+    let (asking, questions) = mpsc::channel(QUESTIONS);
+    let mut supervisor = ManuallyDrop::new(Supervisor {
+        settings,
+        limits,
+        inherited,
+        program,
+        environment,
+        given_sockets,
+        sockets,
+        trapping,
+        brokers: BTreeMap::new(),
+        refusers: Vec::new(),
+        to_note: Vec::new(),
+        state: State::new(),
+        upstream,
+        desk: Desk::new(given, no_handover.clone()),
+        generations: BTreeMap::new(),
+        tasks: HashMap::new(),
+        launches: Vec::new(),
+        changed: SignalSet::of([libc::SIGCHLD]),
+        childless: false,
+        more_children: false,
+        orphans_reaped: 0,
+        events: VecDeque::new(),
+        sender,
+        told_no_handover: false,
+        told_sealed: false,
+        last_reason: String::new(),
+        stopped_by: None,
+        exit: None,
+    });
+    // Whatever can wait until the program has been started does: the program starts as soon as it would without us.
+    let first = supervisor.turn(Event::Booted);
+    log::set_up(
+        boot::form(&supervisor.settings),
+        supervisor.settings.log.targets.clone(),
+    );
+    if let Some(why) = no_handover {
+        brokering::tell_no_handover(&why);
+    }
+    for warning in warnings {
+        tracing::warn!(warning, "a setting is probably not what was meant");
+    }
+    if !is_init {
+        tracing::info!(pid = std::process::id(), "not PID 1: gathering orphans as a subreaper");
+    }
+    supervisor.tell(&first);
+    let adopted = supervisor.sockets.adopted();
+    supervisor.inherited.let_go(&adopted);
+    supervisor.inherited.raise_files_limit();
+    supervisor.changed = SignalSet::of(signals::handled().iter().chain([libc::SIGCHLD]));
+    match Signals::install() {
+        Ok(signals) => {
+            doors.let_in(&supervisor.settings, &asking);
+            let inbox = Inbox {
+                signals,
+                messages,
+                questions,
+            };
+            supervisor.run(inbox).await
+        }
+        Err(error) => {
+            tracing::error!(%error, "cannot listen to signals");
+            supervisor.kill(1);
+            SYSTEM_REFUSED
+        }
+    }
+}
