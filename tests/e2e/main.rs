@@ -24,6 +24,7 @@ mod image;
 mod init;
 mod leftovers;
 mod logs;
+mod operate;
 mod readiness;
 mod restart;
 mod rollback;

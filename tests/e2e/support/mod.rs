@@ -1,6 +1,7 @@
 //! What the tests share: segue under test, a client that keeps it busy, and waiting for a state with a deadline.
 
 pub mod client;
+pub mod command;
 pub mod docker;
 pub mod segue;
 pub mod servers;

@@ -1,0 +1,457 @@
+//! P6: one command each. What they do to a running segue, what they say, and with which code.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    process::Stdio,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::support::{
+    client,
+    command::Desk,
+    directory, free_port, hello, loopback, script,
+    segue::{As, Recipe, Segue},
+    wait,
+};
+
+/// The example on a port of its own, with settings, once it is ready.
+fn example(desk: &Desk, settings: &[(&str, &str)]) -> (Segue, u16) {
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    let recipe = Recipe::plain(As::Init, [hello().to_str().unwrap(), &address])
+        .set("SEGUE_CONTROL", desk.path())
+        .set("SEGUE_PROBATION", "100ms");
+    let recipe = settings
+        .iter()
+        .fold(recipe, |recipe, (name, value)| recipe.set(name, value));
+    let mut segue = recipe.start();
+    segue.ready(1);
+    (segue, port)
+}
+
+#[test]
+fn restart_waits_and_tells_how_it_came_out() {
+    let desk = Desk::new();
+    let (mut segue, port) = example(&desk, &[]);
+    for word in ["restart", "reload"] {
+        let said = desk.tell(&[word]);
+        assert!(said.code == 0 && said.out.contains(" serves, after "), "{said:?}");
+    }
+    assert!(client::get(loopback(port), "/").unwrap().contains("generation 3"));
+    let said = desk.tell(&["restart", "--no-wait"]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
+    segue.line("restart succeeded", 3);
+    assert_eq!(segue.line("restart succeeded", 3)["reason"], "command");
+    assert_eq!(desk.status()["last_restarts"][0]["reason"], "command");
+}
+
+#[test]
+fn several_who_ask_at_once_each_hear_of_their_own_restart() {
+    let desk = Desk::new();
+    let (_segue, _) = example(&desk, &[]);
+    let spawn = |_| desk.command(&["restart"]).stdout(Stdio::piped()).spawn().unwrap();
+    let asked: Vec<_> = (0..6).map(spawn).collect();
+    for it in asked {
+        let output = it.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && text.contains(" serves, after "), "{text}");
+    }
+    let restarts = desk.status()["restarts"]["replaced"].as_u64().unwrap();
+    assert!((1..=6).contains(&restarts), "{restarts}");
+}
+
+#[test]
+fn a_roll_back_is_an_exit_code_and_a_reason() {
+    let desk = Desk::new();
+    let files = directory();
+    let text = |more: &str| format!("#!/bin/sh\n{more}\nexec sleep 1000\n");
+    let program = script(&files.path().join("program"), &text(""));
+    let recipe = Recipe::new(As::Subreaper, [&program]).set("SEGUE_CONTROL", desk.path());
+    let mut segue = recipe.start();
+    segue.ready(1);
+    // In place, for a script that is running cannot be replaced by one that is being written.
+    fs::remove_file(&program).unwrap();
+    script(&program, &text("exit 7"));
+    let said = desk.tell(&["restart"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    for part in [
+        "generation 2 was rolled back",
+        "exited with code 7",
+        "generation 1 goes on",
+    ] {
+        assert!(said.err.contains(part), "{said:?}");
+    }
+    let shown = desk.tell(&["status"]);
+    assert!(shown.code == 0 && shown.out.contains("rolled back"), "{shown:?}");
+}
+
+#[test]
+fn a_restart_that_takes_longer_than_the_limit_is_still_under_way() {
+    let desk = Desk::new();
+    let files = directory();
+    let ready = script(
+        &files.path().join("ready"),
+        "#!/bin/sh\ntest \"$SEGUE_GENERATION\" = 1\n",
+    );
+    let mut segue = Recipe::new(As::Subreaper, ["sleep", "1000"])
+        .set("SEGUE_CONTROL", desk.path())
+        .set("SEGUE_READY", format!("exec:{}", ready.display()))
+        .start();
+    segue.ready(1);
+    let said = desk.tell(&["restart", "--timeout", "300ms"]);
+    assert!(said.code == 75 && said.err.contains("still under way"), "{said:?}");
+    let shown = desk.tell(&["status"]);
+    assert!(shown.code == 0 && shown.out.contains("starting"), "{shown:?}");
+    // A stop tells whoever still waits that nothing comes of it.
+    let waiting = desk.command(&["restart"]).stderr(Stdio::piped()).spawn().unwrap();
+    segue.line("asked to restart", 2);
+    assert_eq!(desk.tell(&["stop"]).code, 0);
+    let output = waiting.wait_with_output().unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// A request that Python's server takes `milliseconds` for, under way.
+fn slow_request(port: u16, milliseconds: u32) -> TcpStream {
+    let mut stream = TcpStream::connect(loopback(port)).unwrap();
+    write!(stream, "GET /?{milliseconds} HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    stream
+}
+
+fn answered(mut stream: TcpStream) -> bool {
+    let mut answer = String::new();
+    stream.set_read_timeout(Some(wait::PATIENCE)).unwrap();
+    stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200")
+}
+
+/// A server that takes as long for a request as it says, and knows nothing of signals.
+const SLOW: &str = "import http.server, sys, time, urllib.parse\n\
+    class Slow(http.server.BaseHTTPRequestHandler):\n\
+    \x20   protocol_version = 'HTTP/1.1'\n\
+    \x20   def do_GET(self):\n\
+    \x20       time.sleep(int(urllib.parse.urlparse(self.path).query or 0) / 1000)\n\
+    \x20       self.send_response(200); self.send_header('Content-Length', '0'); self.send_header('Connection', 'close')\n\
+    \x20       self.end_headers(); self.close_connection = True\n\
+    http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Slow).serve_forever()\n";
+
+fn slow(desk: &Desk, settings: &[(&str, &str)]) -> (Segue, u16) {
+    let port = free_port();
+    let recipe = Recipe::plain(As::Init, ["/usr/bin/python3", "-c", SLOW, &port.to_string()])
+        .set("SEGUE_CONTROL", desk.path())
+        .set("SEGUE_DRAIN_IDLE", "100ms");
+    let recipe = settings
+        .iter()
+        .fold(recipe, |recipe, (name, value)| recipe.set(name, value));
+    let mut segue = recipe.start();
+    segue.ready(1);
+    (segue, port)
+}
+
+#[test]
+fn stop_shows_the_connections_going_down() {
+    let desk = Desk::new();
+    let (mut segue, port) = slow(&desk, &[]);
+    let requests: Vec<TcpStream> = (0..3).map(|_| slow_request(port, 1500)).collect();
+    wait::until("they are busy", || {
+        let busy = desk.status()["generations"][0]["connections"]["busy"].clone();
+        (busy == 3).then_some(())
+    });
+    let said = desk.tell(&["stop"]);
+    assert!(said.code == 0 && said.err.is_empty(), "{said:?}");
+    assert!(said.out.contains("connections finish: 3 connections busy"), "{said:?}");
+    assert!(
+        said.out.lines().last().unwrap().starts_with("stopped, after "),
+        "{said:?}"
+    );
+    assert!(requests.into_iter().all(answered));
+    assert_eq!(segue.wait(), 143);
+    let again = desk.tell(&["stop"]);
+    assert!(
+        again.code == 1 && again.err.contains("no segue is running"),
+        "{again:?}"
+    );
+}
+
+#[test]
+fn drain_is_not_ready_and_waits_and_leaves_the_program_alone() {
+    let desk = Desk::new();
+    let (mut segue, port) = slow(&desk, &[]);
+    let request = slow_request(port, 1200);
+    wait::until("it is busy", || {
+        let busy = desk.status()["generations"][0]["connections"]["busy"].clone();
+        (busy == 1).then_some(())
+    });
+    let early = desk.tell(&["drain", "--wait", "200ms"]);
+    assert!(
+        early.code == 75 && early.err.contains("still 1 connection busy"),
+        "{early:?}"
+    );
+    // Two more at once: asking again only waits.
+    let other = desk.command(&["drain"]).stdout(Stdio::piped()).spawn().unwrap();
+    let said = desk.tell(&["drain"]);
+    assert!(
+        said.code == 0 && said.out.contains("not ready; 0 connections busy"),
+        "{said:?}"
+    );
+    assert!(other.wait_with_output().unwrap().status.success());
+    assert!(answered(request));
+    let health = desk.tell(&["health"]);
+    assert!(
+        health.code == 1 && health.out.contains("segue drain was asked for"),
+        "{health:?}"
+    );
+    assert_eq!(desk.tell(&["health", "live"]).code, 0);
+    assert_eq!(desk.tell(&["status"]).code, 3);
+    assert!(answered(slow_request(port, 0)), "it goes on");
+    // A restart while it drains replaces the program, and makes nobody ready.
+    assert_eq!(desk.tell(&["restart"]).code, 0);
+    assert_eq!(desk.tell(&["status"]).code, 3);
+    segue.signal(libc::SIGTERM);
+    assert_eq!(segue.wait(), 143);
+}
+
+#[test]
+fn a_drain_lasts_the_delay_and_the_stop_is_spared_it() {
+    let desk = Desk::new();
+    let (mut segue, _) = example(&desk, &[("SEGUE_DRAIN_DELAY", "600ms"), ("SEGUE_LOG", "info")]);
+    let mut drain = desk.command(&["drain"]);
+    drain.env("SEGUE_DRAIN_DELAY", "600ms");
+    let begin = std::time::Instant::now();
+    let said = crate::support::command::said(&mut drain);
+    assert!(
+        said.code == 0 && begin.elapsed() >= Duration::from_millis(600),
+        "{said:?}"
+    );
+    segue.signal(libc::SIGTERM);
+    let stop = segue.line("stop requested", 1);
+    assert!(stop["actions"].as_str().unwrap().contains("drain 1"), "{stop}");
+    assert_eq!(segue.wait(), 0);
+}
+
+#[test]
+fn signal_goes_to_the_serving_generation_whatever_its_number() {
+    let desk = Desk::new();
+    let files = directory();
+    let text = "#!/bin/bash\nfor s in USR1 HUP 40; do trap \"echo $SEGUE_GENERATION $s\" $s; done; echo up\nwhile :; do sleep 0.02; done\n";
+    let program = script(&files.path().join("program"), text);
+    let mut segue = Recipe::new(As::Subreaper, [&program])
+        .set("SEGUE_CONTROL", desk.path())
+        .set("SEGUE_PROBATION", "50ms")
+        .start();
+    segue.ready(1);
+    wait::until("it is up", || segue.stdout().contains("up").then_some(()));
+    for signal in ["USR1", "SIGHUP", "40"] {
+        assert_eq!(desk.tell(&["signal", signal]).code, 0, "{signal}");
+    }
+    for line in ["1 USR1", "1 HUP", "1 40"] {
+        wait::until(line, || segue.stdout().lines().any(|it| it == line).then_some(()));
+    }
+    assert_eq!(desk.tell(&["restart"]).code, 0);
+    wait::until("the next is up", || {
+        (segue.stdout().matches("up").count() == 2).then_some(())
+    });
+    assert_eq!(desk.tell(&["signal", "USR1"]).code, 0);
+    wait::until("2 USR1", || segue.stdout().contains("2 USR1").then_some(()));
+    assert_eq!(desk.tell(&["signal", "KILL"]).code, 0);
+    assert_eq!(segue.wait(), 137);
+}
+
+#[test]
+fn status_and_health_before_within_and_after_a_life() {
+    let desk = Desk::new();
+    for words in [
+        &["status"][..],
+        &["health"],
+        &["health", "live"],
+        &["restart"],
+        &["drain"],
+        &["signal", "USR1"],
+    ] {
+        let said = desk.tell(words);
+        let text = format!("{}{}", said.out, said.err);
+        assert!(
+            said.code == 1 && text.contains("no segue is running with SEGUE_CONTROL="),
+            "{said:?}"
+        );
+    }
+    let mut segue = Recipe::plain(As::Init, ["sleep", "1000"])
+        .set("SEGUE_CONTROL", desk.path())
+        .start();
+    segue.line("generation started", 1);
+    let status = wait::until("it answers", || {
+        let said = desk.tell(&["status", "--json"]);
+        serde_json::from_str::<Value>(&said.out)
+            .ok()
+            .map(|status| (said.code, status))
+    });
+    assert_eq!((status.0, &status.1["ready"]), (3, &false.into()), "{status:?}");
+    let reason = status.1["reason"].as_str().unwrap().to_owned();
+    assert!(
+        reason.contains("does not listen") && reason.contains("SEGUE_READY=started"),
+        "{reason}"
+    );
+    assert_eq!(desk.tell(&["health", "live"]).code, 0);
+    for probe in ["ready", "startup"] {
+        let said = desk.tell(&["health", probe]);
+        assert!(
+            said.code == 1 && said.out.contains("SEGUE_READY=started") && said.out.lines().count() == 1,
+            "{said:?}"
+        );
+    }
+    let late = desk.tell(&["status", "--wait", "ready", "--timeout", "200ms"]);
+    assert!(late.code == 3 && late.out.contains("not ready"), "{late:?}");
+    let late = desk.tell(&["status", "--wait", "stopped", "--timeout", "200ms"]);
+    assert!(late.code == 75 && late.err.contains("not stopped"), "{late:?}");
+    let waiting = desk
+        .command(&["status", "--wait", "stopped"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    segue.signal(libc::SIGTERM);
+    assert_eq!(segue.wait(), 143);
+    assert_eq!(waiting.wait_with_output().unwrap().stdout, b"stopped\n");
+    assert_eq!(desk.tell(&["status", "--wait", "stopped"]).code, 0);
+    assert!(!desk.path().exists(), "the socket is gone with segue");
+}
+
+#[test]
+fn status_can_wait_for_a_segue_that_is_about_to_start() {
+    let desk = Desk::new();
+    let waiting = desk
+        .command(&["status", "--wait", "ready", "--timeout", "20s"])
+        .stdout(Stdio::piped())
+        .spawn();
+    let watching = |desk: &Desk| {
+        desk.command(&["status", "--watch"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let (mut segue, _) = example(
+        &desk,
+        &[("SEGUE_STOP_TIMEOUT", "9s"), ("SEGUE_PRE_START", "true --token=abc")],
+    );
+    let output = waiting.unwrap().wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}");
+    for part in [
+        "ready  generation 1 serves",
+        "SEGUE_STOP_TIMEOUT",
+        "9s",
+        "transparent",
+        "GENERATION",
+        "--token=…",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("abc") && !text.contains('\x1b'), "{text}");
+    let watch = watching(&desk);
+    segue.signal(libc::SIGTERM);
+    segue.wait();
+    let output = watch.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "it ends with segue");
+}
+
+#[test]
+fn what_was_cut_is_shown_and_counted() {
+    let desk = Desk::new();
+    let (_segue, port) = slow(&desk, &[("SEGUE_DRAIN_TIMEOUT", "200ms"), ("SEGUE_PROBATION", "50ms")]);
+    let requests: Vec<TcpStream> = (0..2).map(|_| slow_request(port, 60_000)).collect();
+    wait::until("they are busy", || {
+        let busy = desk.status()["generations"][0]["connections"]["busy"].clone();
+        (busy == 2).then_some(())
+    });
+    assert_eq!(desk.tell(&["restart"]).code, 0);
+    wait::until("they are cut", || (desk.status()["cut"] == 2).then_some(()));
+    assert!(!requests.into_iter().any(answered));
+}
+
+/// A generation that finishes its connections itself has them counted as its own too.
+#[test]
+fn connections_of_the_replaced_generation_are_told_from_the_new_ones() {
+    let desk = Desk::new();
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    let mut segue = Recipe::plain(As::Init, [hello().to_str().unwrap(), &address])
+        .set("SEGUE_CONTROL", desk.path())
+        .set("SEGUE_PROBATION", "60s")
+        .start();
+    segue.ready(1);
+    let old = slow_kept(port);
+    desk.command(&["restart", "--no-wait"]).status().unwrap();
+    segue.ready(2);
+    let new = [slow_kept(port), slow_kept(port)];
+    let counted = wait::until("both are counted", || {
+        let status = desk.status();
+        let all = |at: usize| {
+            let it = &status["generations"][at]["connections"];
+            it["busy"]
+                .as_u64()
+                .zip(it["idle"].as_u64())
+                .map(|(busy, idle)| busy + idle)
+        };
+        (all(0) == Some(1) && all(1) == Some(2)).then_some(status)
+    });
+    assert_eq!(counted["generations"][0]["role"], "standby");
+    drop((old, new));
+}
+
+/// A kept connection that has been answered once.
+fn slow_kept(port: u16) -> client::Kept {
+    let mut kept = client::Kept::connect(loopback(port)).unwrap();
+    kept.get().unwrap();
+    kept
+}
+
+#[test]
+fn completions_and_the_manual_know_every_command() {
+    let desk = Desk::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let said = desk.tell(&["completions", shell]);
+        assert!(said.code == 0 && said.out.contains("drain"), "{shell}: {said:?}");
+    }
+    let page = desk.tell(&["man"]).out;
+    for part in [
+        "segue",
+        "drain",
+        "SEGUE_STOP_TIMEOUT",
+        "SEGUE_WATCH",
+        "EXIT STATUS",
+        "no\\-wait",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    let files = directory();
+    let file = files.path().join("segue.1");
+    fs::write(&file, &page).unwrap();
+    let bash = desk.tell(&["completions", "bash"]).out;
+    let checked = std::process::Command::new("bash")
+        .args(["-n", "-c", &bash])
+        .status()
+        .unwrap();
+    assert!(checked.success(), "bash takes its completions");
+    let copy = files.path().join("copy");
+    assert_eq!(desk.tell(&["install", copy.to_str().unwrap()]).code, 0);
+    let version = std::process::Command::new(&copy).arg("--version").output().unwrap();
+    assert!(version.status.success());
+    let nowhere = desk.tell(&["install", "/nonexistent/segue"]);
+    assert!(
+        nowhere.code == 1 && nowhere.err.contains("/nonexistent/segue"),
+        "{nowhere:?}"
+    );
+    let folder = desk.tell(&["install", files.path().to_str().unwrap()]);
+    assert!(folder.code == 1 && folder.err.contains("a directory"), "{folder:?}");
+    assert_eq!(
+        fs::read_dir(files.path()).unwrap().count(),
+        2,
+        "nothing half is left behind"
+    );
+}
