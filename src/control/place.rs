@@ -89,6 +89,10 @@ impl Socket {
         };
         let socket = Socket::at(&directory.join(format!("segue-{namespace}.sock")));
         let socket = match socket {
+            Ok(socket) => {
+                sweep(directory, namespace, &socket.path);
+                Ok(socket)
+            }
             Err(error)
                 if matches!(
                     error.kind(),
@@ -134,6 +138,22 @@ impl Drop for Socket {
         if fs::symlink_metadata(&self.path).is_ok_and(ours) {
             // Where it cannot be removed it is taken for what it is: stale.
             fs::remove_file(&self.path).ok();
+        }
+    }
+}
+
+/// Removes what segues of this namespace have left behind that were killed; they had added their numbers.
+fn sweep(directory: &Path, namespace: &str, own: &Path) {
+    let prefix = format!("segue-{namespace}-");
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten().filter(|it| it.path() != own) {
+        let name = entry.file_name();
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with(&prefix) && name.ends_with(".sock"))
+        {
+            // One that is alive stays, and so does one that is somebody else's.
+            remove_stale(&entry.path()).ok();
         }
     }
 }
@@ -276,6 +296,25 @@ mod tests {
         fs::write(&file, "precious").unwrap();
         assert!(Socket::at(&file).unwrap_err().to_string().contains("no socket"));
         assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    }
+
+    #[test]
+    fn what_killed_ones_left_behind_is_swept() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = Socket::automatic(&[directory.path()], "7", 1).unwrap();
+        let second = Socket::automatic(&[directory.path()], "7", 20).unwrap();
+        for left in ["segue-7-30.sock", "segue-8-30.sock"] {
+            drop(UnixListener::bind(directory.path().join(left)).unwrap());
+        }
+        drop(first);
+        let third = Socket::automatic(&[directory.path()], "7", 2).unwrap();
+        let mut names: Vec<_> = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|it| it.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["segue-7-20.sock", "segue-7.sock", "segue-8-30.sock"]);
+        drop((second, third));
     }
 
     #[test]

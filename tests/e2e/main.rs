@@ -15,6 +15,7 @@
 
 mod binds;
 mod census;
+mod control;
 mod crash;
 mod docker;
 mod far;
@@ -29,6 +30,7 @@ mod readiness;
 mod restart;
 mod rollback;
 mod signals;
+mod start;
 mod steering;
 mod stop;
 mod support;
