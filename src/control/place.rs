@@ -69,16 +69,16 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// What the last directory said.
+    /// What each directory said.
     pub fn automatic<P: AsRef<Path>>(directories: &[P], namespace: &str, pid: u32) -> io::Result<Socket> {
-        let mut last = io::Error::from(ErrorKind::NotFound);
+        let mut errors = Vec::new();
         for directory in directories.iter().map(AsRef::as_ref) {
             match Socket::within(directory, namespace, pid) {
                 Ok(socket) => return Ok(socket),
-                Err(error) => last = error,
+                Err(error) => errors.push(format!("{}: {error}", directory.display())),
             }
         }
-        Err(last)
+        Err(io::Error::other(errors.join("; ")))
     }
 
     fn within(directory: &Path, namespace: &str, pid: u32) -> io::Result<Socket> {
@@ -324,7 +324,7 @@ mod tests {
         let socket = Socket::automatic(&[missing.as_path(), directory.path()], "7", 1).unwrap();
         assert_eq!(socket.path.parent(), Some(directory.path()));
         let nowhere = Socket::automatic(&[missing.as_path()], "7", 1).unwrap_err();
-        assert_eq!(nowhere.kind(), ErrorKind::NotFound);
+        assert!(nowhere.to_string().contains("missing: No such file"), "{nowhere}");
     }
 
     #[test]

@@ -78,7 +78,6 @@ impl Doors {
                 Ok(socket) => self.control = Some(socket),
                 Err(error) => tracing::warn!(
                     %error,
-                    looked = DIRECTORIES.join(", "),
                     remedy = "SEGUE_CONTROL=/path/to.sock, a tmpfs on /run, or SEGUE_CONTROL=off to be content",
                     "no control socket: commands such as segue status cannot reach this segue"
                 ),

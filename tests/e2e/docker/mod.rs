@@ -1,6 +1,10 @@
 //! The main job on real input: nginx, Python and the example in real containers, restarted by `docker kill -s HUP` and
 //! stopped by `docker stop`.
 
+mod exec;
+mod init;
+mod kubelet;
+
 use std::{
     fs,
     time::{Duration, Instant},
