@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::{AccessFlags, faccessat};
 
+use super::find::{find, status};
 use super::settings::finish;
+use crate::control::status::Setting;
 use crate::process::lookup;
-use crate::settings::value::{Ready, TerminationLog};
-use crate::settings::{Reading, Settings, read};
+use crate::settings::value::{Address, Admin, Control, Ready, TerminationLog};
+use crate::settings::{Reading, Settings, read, redacted};
 
 const BAD_SETTINGS: u8 = 78;
 
@@ -46,7 +48,7 @@ pub fn check(
             summary.push(format!("{} given", plural(given.len(), "setting")));
             let inherited_sockets = variable("LISTEN_FDS").is_some_and(|value| !value.is_empty());
             faults.extend(settings.cross_check(inherited_sockets).iter().map(ToString::to_string));
-            surroundings(&settings, path, &mut faults);
+            surroundings(&settings, &given, path, &mut faults);
             if !settings.listen.is_empty() {
                 summary.push(format!("{} free", plural(settings.listen.len(), "address")));
             }
@@ -75,12 +77,8 @@ pub fn check(
 }
 
 /// What the settings name and the system must have.
-fn surroundings(settings: &Settings, path: Option<&OsStr>, faults: &mut Vec<String>) {
-    for listen in &settings.listen {
-        if let Err(reason) = address::bindable(&listen.address) {
-            faults.push(format!("SEGUE_LISTEN=\"{}\": {reason}", listen.address));
-        }
-    }
+fn surroundings(settings: &Settings, given: &[(&'static str, String)], path: Option<&OsStr>, faults: &mut Vec<String>) {
+    doors(settings, given, faults);
     let ready = match &settings.ready {
         Ready::Exec(command) => Some(command),
         Ready::Auto | Ready::Started | Ready::Listening | Ready::Notify | Ready::Tcp(_) | Ready::Http(_) => None,
@@ -108,6 +106,44 @@ fn surroundings(settings: &Settings, path: Option<&OsStr>, faults: &mut Vec<Stri
     {
         faults.push(format!("SEGUE_TERMINATION_LOG={file:?}: {reason}"));
     }
+}
+
+/// What is to be bound and written. A segue that runs already with these very settings is in nobody's way.
+fn doors(settings: &Settings, given: &[(&'static str, String)], faults: &mut Vec<String>) {
+    let admin = match &settings.admin {
+        Admin::At(address) => Some(address),
+        Admin::Off => None,
+    };
+    let control = match &settings.control {
+        Control::Path(path) => Some(Address::Unix(path.clone())),
+        Control::Auto | Control::Off => None,
+    };
+    let listen = settings.listen.iter().map(|it| ("SEGUE_LISTEN", &it.address));
+    let admin = admin.map(|address| ("SEGUE_ADMIN", address));
+    let control = control.as_ref().map(|address| ("SEGUE_CONTROL", address));
+    for (name, address) in listen.chain(admin).chain(control) {
+        match address::bindable(address) {
+            Err(reason) if !(reason.starts_with("in use") && is_its_own(settings, name, given)) => {
+                faults.push(format!("{name}=\"{address}\": {reason}"));
+            }
+            Err(_) | Ok(()) => {}
+        }
+    }
+    if let Some(file) = &settings.pid_file
+        && let Err(reason) = writable(file)
+    {
+        faults.push(format!("SEGUE_PID_FILE={file:?}: {reason}"));
+    }
+}
+
+/// Does a running segue have this setting, with the same text?
+fn is_its_own(settings: &Settings, name: &str, given: &[(&'static str, String)]) -> bool {
+    let status = find(settings)
+        .ok()
+        .and_then(|mut client| status(&mut client, false).ok());
+    let text = given.iter().find(|it| it.0 == name).map(|it| redacted(it.1.trim()));
+    let same = |it: &Setting| it.name == name && Some(&it.value) == text.as_ref();
+    status.is_some_and(|status| status.settings.iter().any(same))
 }
 
 fn readable(path: &Path) -> std::io::Result<()> {
@@ -212,5 +248,29 @@ mod tests {
         assert_eq!((code, text.lines().count()), (78, 4), "{text}");
         let (code, text) = run(&[("SEGUE_TERMINATION_LOG", &format!("{there}/log"))], false, None);
         assert_eq!(code, 0, "{text}");
+    }
+    #[test]
+    fn doors_must_be_openable() {
+        let directory = tempfile::tempdir().unwrap();
+        let there = directory.path().to_str().unwrap();
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (code, text) = run(
+            &[
+                ("SEGUE_ADMIN", &taken.local_addr().unwrap().to_string()),
+                ("SEGUE_CONTROL", &format!("{there}/missing/segue.sock")),
+                ("SEGUE_PID_FILE", there),
+            ],
+            false,
+            None,
+        );
+        assert_eq!((code, text.lines().count()), (78, 3), "{text}");
+        for part in [
+            "SEGUE_ADMIN=\"127.0.0.1:",
+            "in use",
+            "SEGUE_CONTROL=\"unix:",
+            "a directory, give a file",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 }

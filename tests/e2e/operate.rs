@@ -360,6 +360,24 @@ fn status_can_wait_for_a_segue_that_is_about_to_start() {
     assert_eq!(output.status.code(), Some(1), "it ends with segue");
 }
 
+/// A check beside a running segue finds its addresses in use, by itself.
+#[test]
+fn check_knows_what_the_running_segue_has() {
+    let desk = Desk::new();
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let mut segue = Recipe::plain(As::Init, [hello()])
+        .set("SEGUE_CONTROL", desk.path())
+        .set("SEGUE_LISTEN", &listen)
+        .start();
+    segue.ready(1);
+    let check = |listen: &str| crate::support::command::said(desk.command(&["check"]).env("SEGUE_LISTEN", listen));
+    let said = check(&listen);
+    assert_eq!(said.code, 0, "{said:?}");
+    let other = check(&format!("web={listen}"));
+    assert!(other.code == 78 && other.out.contains("in use"), "{other:?}");
+}
+
 #[test]
 fn what_was_cut_is_shown_and_counted() {
     let desk = Desk::new();

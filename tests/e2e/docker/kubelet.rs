@@ -157,7 +157,8 @@ fn join(client: TcpStream, server: Option<SocketAddr>) -> io::Result<()> {
     let (from, to) = (client.try_clone()?, server.try_clone()?);
     let up = thread::spawn(move || pass(from, to));
     let down = pass(server, client);
-    up.join().unwrap()?;
+    let up = up.join().map_err(|_| io::ErrorKind::Other)?;
+    up?;
     down
 }
 
