@@ -28,8 +28,9 @@ use super::{
     state::Teller,
 };
 
-/// Serves it to its end. `evictable` is told when it may make way for another.
-pub(super) async fn serve<S, B>(stream: TcpStream, service: S, limits: Limits, teller: Teller, evictable: Arc<Notify>)
+/// Serves it to its end. `turned` is told when it may make way for another, and when it
+/// may not any more.
+pub(super) async fn serve<S, B>(stream: TcpStream, service: S, limits: Limits, teller: Teller, turned: Arc<Notify>)
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -55,6 +56,7 @@ where
     );
     let mut alarm = pin!(sleep(limits.header_timeout));
     let mut armed = true;
+    let mut evictable = true;
     let poll = |context: &mut Context<'_>| {
         if let Poll::Ready(ended) = connection.as_mut().poll(context) {
             return Poll::Ready(Some(ended));
@@ -66,8 +68,9 @@ where
             if let Some(at) = patience.and_then(|it| Instant::now().checked_add(it)) {
                 alarm.as_mut().reset(at);
             }
-            if state.is_evictable() {
-                evictable.notify_one();
+            if state.is_evictable() != evictable {
+                evictable = !evictable;
+                turned.notify_one();
             }
         }
         if armed && alarm.as_mut().poll(context).is_ready() {

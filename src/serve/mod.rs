@@ -53,10 +53,13 @@ where
     let mut acceptor = Acceptor::new(listeners);
     let mut table = Table::new(limits.max_connections);
     let mut tasks = JoinSet::new();
-    let evictable = Arc::new(Notify::new());
+    let turned = Arc::new(Notify::new());
     loop {
         let room = table.has_room(tasks.len());
         tokio::select! {
+            biased;
+            // Before anybody is accepted: whether there is room may have changed.
+            () = turned.notified() => {}
             Some(ended) = tasks.join_next_with_id() => match ended {
                 Ok((task, ())) => table.closed(task),
                 Err(error) => {
@@ -69,12 +72,11 @@ where
             (stream, client) = acceptor.accept(), if room => {
                 let evicted = table.make_room();
                 let (progress, state) = Progress::new();
-                let evictable = Arc::clone(&evictable);
-                let task = tasks.spawn(connection::serve(stream, service.clone(), limits, progress, evictable));
+                let turned = Arc::clone(&turned);
+                let task = tasks.spawn(connection::serve(stream, service.clone(), limits, progress, turned));
                 let id = table.opened(task, state);
                 tracing::trace!(id, %client, ?evicted, "accepted a connection");
             },
-            () = evictable.notified(), if !room => {}
         }
     }
 }
