@@ -24,8 +24,9 @@ use tokio::{
 
 use super::{
     Limits, SMALLEST_HEAD,
-    exchange::{Answer, Answering, Stream},
+    exchange::{Answer, Answering},
     state::Teller,
+    stream::Stream,
 };
 
 /// Serves it to its end. `turned` is told when it may make way for another, and when it

@@ -6,6 +6,7 @@ mod accept;
 mod connection;
 mod exchange;
 mod state;
+mod stream;
 mod table;
 
 use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};

@@ -1,6 +1,7 @@
 //! ANSWERS HTTP requests of probes, Prometheus and people. Read only: whatever is asked becomes a question to the loop, with
 //! a time limit, and nothing here waits for anything else or decides.
 
+mod reply;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ use tokio::{
     time::timeout,
 };
 
-use self::routes::{Reply, Route};
+use self::{reply::Reply, routes::Route};
 use super::Question;
 use crate::serve::{self, Limits};
 

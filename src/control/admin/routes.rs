@@ -1,7 +1,9 @@
-//! ROUTES a request of the admin endpoint: from its method and target to what is wanted, and from what came of that to a
-//! reply. Pure; no route changes anything.
+//! ROUTES a request of the admin endpoint: from its method and target to what is wanted. Pure; no route changes anything.
 
-use super::super::{health::Probe, metrics::format, page, status::Status};
+use super::{
+    super::health::Probe,
+    reply::{Reply, TEXT},
+};
 
 /// What is answered to which path.
 const ROUTES: &str = "\
@@ -33,23 +35,6 @@ pub(super) enum Route {
     Metrics,
 }
 
-/// What goes back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reply {
-    /// The HTTP status.
-    pub(super) status: u16,
-    /// Header fields beside those that every reply has.
-    pub(super) fields: Vec<(&'static str, &'static str)>,
-    pub(super) body: String,
-}
-
-const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
-const HTML: &str = "text/html; charset=utf-8";
-/// The page has a style of its own, and nothing else: no script, no image, no form, and no frame around it.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
-                      frame-ancestors 'none'";
-
 /// What is wanted, or the reply if nobody needs to be asked for it.
 pub(super) fn route(method: &str, path: &str, query: Option<&str>) -> Result<Route, Reply> {
     if !matches!(method, "GET" | "HEAD") {
@@ -80,62 +65,11 @@ pub(super) fn route(method: &str, path: &str, query: Option<&str>) -> Result<Rou
     }
 }
 
-impl Reply {
-    fn new(status: u16, kind: &'static str, body: String) -> Reply {
-        Reply {
-            status,
-            fields: vec![("content-type", kind)],
-            body,
-        }
-    }
-
-    fn json(value: &impl serde::Serialize) -> Reply {
-        match serde_json::to_string_pretty(value) {
-            Ok(text) => Reply::new(200, JSON, text + "\n"),
-            Err(error) => Reply::new(500, TEXT, format!("{error}\n")),
-        }
-    }
-
-    /// Of a probe.
-    pub(super) fn probe(probe: Probe, verbose: bool, status: &Status) -> Reply {
-        let verdict = probe.judge(status);
-        let body = if verbose {
-            verdict.verbose()
-        } else {
-            verdict.reason() + "\n"
-        };
-        Reply::new(if verdict.holds() { 200 } else { 503 }, TEXT, body)
-    }
-
-    /// Of the status.
-    pub(super) fn status(status: &Status) -> Reply {
-        Reply::json(status)
-    }
-
-    /// Of the page.
-    pub(super) fn page(status: &Status, now: std::time::SystemTime) -> Reply {
-        let mut reply = Reply::new(200, HTML, page::page(status, now));
-        reply.fields.push(("content-security-policy", POLICY));
-        reply
-    }
-
-    /// Of the metrics, in the format that the client's Accept fields ask for.
-    pub(super) fn metrics(openmetrics: String, accept: &str) -> Reply {
-        let format = format::wanted(accept);
-        Reply::new(200, format.content_type(), format.of(openmetrics))
-    }
-
-    /// When the loop is silent.
-    pub(super) fn silence() -> Reply {
-        Reply::new(503, TEXT, "the loop does not answer\n".into())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::super::health::Probe, ROUTES, Reply, Route, route};
+    use super::{Probe, ROUTES, Reply, Route, route};
 
     #[test]
     fn every_route_is_known_with_and_without_a_query() {

@@ -2,7 +2,9 @@
 //! here decides or does anything.
 
 pub(super) mod format;
+mod names;
 mod own;
+mod stat;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +16,7 @@ use std::{
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::{Metric, Registry, Unit},
+    registry::Registry,
 };
 
 use super::status::{Connections, Status};
@@ -22,15 +24,11 @@ use super::status::{Connections, Status};
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
 
-/// Why a restart is made, and how it comes out.
-const REASONS: [&str; 4] = ["hup", "watch", "crash", "command"];
-const OUTCOMES: [&str; 3] = ["replaced", "rolled_back", "failed"];
-
 /// In seconds.
 const RESTART: [f64; 11] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 30.0, 120.0];
 const DRAIN: [f64; 11] = [0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 
-/// All metrics of segue. Counters that are known beforehand begin at 0, so that their first increment is seen as one.
+/// All metrics of segue.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -54,109 +52,25 @@ impl Metrics {
     /// All at zero.
     #[must_use]
     pub fn new() -> Metrics {
-        let mut registry = Registry::default();
-        let info: Family<Labels<1>, Gauge> = Family::default();
-        info.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
-        // A gauge, not OpenMetrics' own type for it, which classic parsers do not know.
-        add(&mut registry, "segue_info", "Version of segue", info);
-        // Files are not watched yet. The series is there so that dashboards and alerts can be written now; which backend
-        // watches, nothing could say.
-        let watch_changes: Counter = Counter::default();
-        let help = "Changes of watched files that asked for a restart";
-        add(&mut registry, "segue_watch_changes", help, watch_changes);
-        registry.register_collector(Box::new(own::Own::default()));
-        let timed = |registry: &mut Registry, name: &str, help: &str, buckets: [f64; 11]| {
-            let histogram = Histogram::new(buckets);
-            registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
-            histogram
+        let mut metrics = Metrics {
+            registry: Registry::default(),
+            generation: Gauge::default(),
+            ready: Gauge::default(),
+            draining: Gauge::default(),
+            connections: Family::default(),
+            generations_started: Counter::default(),
+            program_start_time: Gauge::default(),
+            restarts: Family::default(),
+            restart_duration: Histogram::new(RESTART),
+            drain_duration: Histogram::new(DRAIN),
+            connections_cut: Counter::default(),
+            kills: Counter::default(),
+            reaped: Family::default(),
+            signals: Family::default(),
+            exits: Family::default(),
         };
-        let restart_help = "From the request of a restart to its outcome";
-        let drain_help = "From the drain of a generation to its end";
-        let program_start_time = Gauge::default();
-        let start_help = "When the program was last started, since the epoch";
-        registry.register_with_unit(
-            "segue_program_start_time",
-            start_help,
-            Unit::Seconds,
-            program_start_time.clone(),
-        );
-        let metrics = Metrics {
-            generation: add(
-                &mut registry,
-                "segue_generation",
-                "Number of the serving generation, or 0",
-                Gauge::default(),
-            ),
-            ready: add(
-                &mut registry,
-                "segue_ready",
-                "1 while a ready generation serves",
-                Gauge::default(),
-            ),
-            draining: add(
-                &mut registry,
-                "segue_draining",
-                "1 while a drain or stop is under way",
-                Gauge::default(),
-            ),
-            connections: add(
-                &mut registry,
-                "segue_connections",
-                "Connections of the program",
-                Family::default(),
-            ),
-            generations_started: add(
-                &mut registry,
-                "segue_generations_started",
-                "Generations begun",
-                Counter::default(),
-            ),
-            program_start_time,
-            restarts: add(
-                &mut registry,
-                "segue_restarts",
-                "Restarts that came out",
-                Family::default(),
-            ),
-            restart_duration: timed(&mut registry, "segue_restart_duration", restart_help, RESTART),
-            drain_duration: timed(&mut registry, "segue_drain_duration", drain_help, DRAIN),
-            connections_cut: add(
-                &mut registry,
-                "segue_connections_cut",
-                "Connections cut at a deadline",
-                Counter::default(),
-            ),
-            kills: add(
-                &mut registry,
-                "segue_kills",
-                "Generations killed at a deadline",
-                Counter::default(),
-            ),
-            reaped: add(&mut registry, "segue_reaped", "Processes reaped", Family::default()),
-            signals: add(&mut registry, "segue_signals", "Signals received", Family::default()),
-            exits: add(
-                &mut registry,
-                "segue_program_exits",
-                "Ends of the program",
-                Family::default(),
-            ),
-            registry,
-        };
-        metrics.begin_at_zero();
+        metrics.registry = names::registry(&metrics);
         metrics
-    }
-
-    fn begin_at_zero(&self) {
-        for reason in REASONS {
-            for outcome in OUTCOMES {
-                drop(self.restarts.get_or_create(&[("reason", reason), ("outcome", outcome)]));
-            }
-        }
-        for (family, kinds) in [(&self.reaped, ["program", "orphan"]), (&self.exits, ["code", "signal"])] {
-            for kind in kinds {
-                drop(family.get_or_create(&[("kind", kind)]));
-            }
-        }
     }
 
     /// A generation was begun.
@@ -263,9 +177,4 @@ impl Default for Metrics {
 fn serving(status: &Status) -> Option<u64> {
     let by_role = status.generations.iter().find(|it| it.role == "serving");
     by_role.map(|it| it.number).or(status.generation)
-}
-
-fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
-    registry.register(name, help, metric.clone());
-    metric
 }

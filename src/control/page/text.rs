@@ -1,4 +1,4 @@
-//! WRITES texts, moments, durations and numbers so that they can stand in a page. Pure.
+//! WRITES moments, durations and numbers so that they can stand in a page. Pure.
 
 use std::{
     fmt::{Display, Formatter, Result, Write},
@@ -6,34 +6,6 @@ use std::{
 };
 
 use crate::control::status::Moment;
-
-/// Text in which nothing is HTML, between tags and in quoted attributes.
-#[derive(Debug)]
-pub(super) struct Escaped<'a>(pub(super) &'a str);
-
-impl Display for Escaped<'_> {
-    fn fmt(&self, to: &mut Formatter<'_>) -> Result {
-        let special = |it: char| matches!(it, '&' | '<' | '>' | '"' | '\'' | '\0');
-        for part in self.0.split_inclusive(special) {
-            let mut chars = part.chars();
-            let escape = match chars.next_back() {
-                Some('&') => "&amp;",
-                Some('<') => "&lt;",
-                Some('>') => "&gt;",
-                Some('"') => "&quot;",
-                Some('\'') => "&#39;",
-                Some('\0') => "\u{fffd}",
-                Some(_) | None => {
-                    to.write_str(part)?;
-                    continue;
-                }
-            };
-            to.write_str(chars.as_str())?;
-            to.write_str(escape)?;
-        }
-        Ok(())
-    }
-}
 
 /// How long ago a moment was, or in how long it comes; by the clock if one points at it.
 #[derive(Debug)]
@@ -111,9 +83,7 @@ pub(super) fn number(number: u64) -> String {
 mod tests {
     use std::time::{Duration, SystemTime};
 
-    use proptest::prelude::*;
-
-    use super::{Ago, Escaped, For, number};
+    use super::{Ago, For, number};
     use crate::control::status::Moment;
 
     #[test]
@@ -159,18 +129,6 @@ mod tests {
     fn thousands_are_apart() {
         for (value, text) in [(0, "0"), (999, "999"), (1000, "1 000"), (1_234_567, "1 234 567")] {
             assert_eq!(number(value).replace('\u{202f}', " "), text);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn escaped_text_is_no_html_and_says_the_same(text in "[a-c&<>\"'é]{0,20}") {
-            let escaped = Escaped(&text).to_string();
-            prop_assert!(!escaped.contains(['<', '>', '"', '\'']));
-            let back = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")]
-                .iter()
-                .fold(escaped, |text, (escape, char)| text.replace(escape, char));
-            prop_assert_eq!(back, text);
         }
     }
 }
