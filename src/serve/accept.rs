@@ -1,9 +1,9 @@
-//! ACCEPTS connections from several listeners in turn. It never fails: where the system has no room for another
-//! connection, it pauses.
+//! ACCEPTS connections from several listeners in turn. Where the system has no room for another, it says so and pauses; it
+//! never gives up.
 
 use std::{
     future::{Future, poll_fn},
-    io::ErrorKind,
+    io::{ErrorKind, Result},
     net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
@@ -35,12 +35,17 @@ impl Acceptor {
         }
     }
 
-    /// The next connection. Nothing is lost if this is dropped.
-    pub(super) async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+    /// The next connection, or why there is none; after that it pauses. Nothing is lost if this is dropped.
+    pub(super) async fn accept(&mut self) -> Result<(TcpStream, SocketAddr)> {
         poll_fn(|context| self.poll_accept(context)).await
     }
 
-    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<(TcpStream, SocketAddr)> {
+    /// Ends a pause: a connection has ended, so that there is room for another.
+    pub(super) fn resume(&mut self) {
+        self.pause = None;
+    }
+
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<Result<(TcpStream, SocketAddr)>> {
         loop {
             if let Some(pause) = &mut self.pause {
                 if pause.as_mut().poll(context).is_pending() {
@@ -49,18 +54,17 @@ impl Acceptor {
                 self.pause = None;
             }
             match self.poll_listeners(context) {
-                Poll::Ready(Ok(accepted)) => return Poll::Ready(accepted),
                 Poll::Ready(Err(error)) if is_of_one_connection(error.kind()) => {}
                 Poll::Ready(Err(error)) => {
-                    tracing::debug!(%error, "cannot accept a connection");
                     self.pause = Some(Box::pin(sleep(PAUSE)));
+                    return Poll::Ready(Err(error));
                 }
-                Poll::Pending => return Poll::Pending,
+                accepted @ (Poll::Ready(Ok(_)) | Poll::Pending) => return accepted,
             }
         }
     }
 
-    fn poll_listeners(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<(TcpStream, SocketAddr)>> {
+    fn poll_listeners(&mut self, context: &mut Context<'_>) -> Poll<Result<(TcpStream, SocketAddr)>> {
         let (before, after) = self.listeners.split_at(self.first.min(self.listeners.len()));
         for (index, listener) in after.iter().chain(before).enumerate() {
             if let Poll::Ready(accepted) = listener.poll_accept(context) {
@@ -100,7 +104,7 @@ mod tests {
         clients.push(TcpStream::connect(b).await.unwrap());
         let mut order = Vec::new();
         for _ in 0..4 {
-            let (stream, _) = acceptor.accept().await;
+            let (stream, _) = acceptor.accept().await.unwrap();
             order.push(stream.local_addr().unwrap() == b);
         }
         assert!(order[..3].contains(&true), "{order:?}");

@@ -61,22 +61,33 @@ where
             biased;
             // Before anybody is accepted: whether there is room may have changed.
             () = turned.notified() => {}
-            Some(ended) = tasks.join_next_with_id() => match ended {
-                Ok((task, ())) => table.closed(task),
-                Err(error) => {
-                    if error.is_panic() {
-                        tracing::error!(%error, "serving a connection failed");
+            Some(ended) = tasks.join_next_with_id() => {
+                let task = match ended {
+                    Ok((task, ())) => task,
+                    Err(error) => {
+                        if error.is_panic() {
+                            tracing::error!(%error, "serving a connection failed");
+                        }
+                        error.id()
                     }
-                    table.closed(error.id());
+                };
+                table.closed(task);
+                acceptor.resume();
+            }
+            accepted = acceptor.accept(), if room => match accepted {
+                Ok((stream, client)) => {
+                    let evicted = table.make_room();
+                    let (progress, state) = Progress::new();
+                    let turned = Arc::clone(&turned);
+                    let task = tasks.spawn(connection::serve(stream, service.clone(), limits, progress, turned));
+                    let id = table.opened(task, state);
+                    tracing::trace!(id, %client, ?evicted, "accepted a connection");
                 }
-            },
-            (stream, client) = acceptor.accept(), if room => {
-                let evicted = table.make_room();
-                let (progress, state) = Progress::new();
-                let turned = Arc::clone(&turned);
-                let task = tasks.spawn(connection::serve(stream, service.clone(), limits, progress, turned));
-                let id = table.opened(task, state);
-                tracing::trace!(id, %client, ?evicted, "accepted a connection");
+                // Most likely no file is left: one of somebody silent will do.
+                Err(error) => {
+                    let evicted = table.evict();
+                    tracing::debug!(%error, ?evicted, "cannot accept a connection");
+                }
             },
         }
     }

@@ -54,11 +54,16 @@ impl Table {
         self.open.remove(&task);
     }
 
-    /// Closes the oldest that no request is answered on, if there are too many for another.
+    /// Evicts one if there are too many for another.
     pub(super) fn make_room(&mut self) -> Option<(u64, State)> {
         if self.open.len() < self.most {
             return None;
         }
+        self.evict()
+    }
+
+    /// Closes the oldest that no request is answered on.
+    pub(super) fn evict(&mut self) -> Option<(u64, State)> {
         let evicted = self.open.remove(&self.oldest_evictable()?)?;
         evicted.task.abort();
         Some((evicted.id, evicted.state.borrow().state))
