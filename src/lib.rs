@@ -33,6 +33,9 @@ pub mod readiness;
 pub mod runtime;
 #[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
+pub mod serve;
+#[cfg(all(feature = "entrypoint", target_os = "linux"))]
+#[doc(hidden)]
 pub mod settings;
 #[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]

@@ -13,10 +13,11 @@ use std::{
 };
 
 /// Each folder of `src`, and the folders that it may use.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("machine", &[]),
     ("settings", &[]),
     ("systemd", &[]),
+    ("serve", &[]),
     ("process", &["machine"]),
     ("handover", &["process"]),
     ("readiness", &["process"]),
@@ -35,7 +36,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
         ],
     ),
     ("verify", &["process"]),
-    ("control", &["process"]),
+    ("control", &["serve", "process"]),
     (
         "cli",
         &["settings", "process", "runtime", "verify", "control", "readiness"],

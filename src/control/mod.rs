@@ -1,10 +1,15 @@
 //! TALKS to people and clusters: the control socket and its client, the read-only HTTP endpoint, metrics. Whatever is asked
 //! goes to the loop as a [`Question`]; nothing here decides, and over TCP nothing can be changed.
 
+pub mod admin;
 pub mod client;
 pub mod health;
+pub mod metrics;
+mod page;
 pub mod place;
 pub mod protocol;
+#[cfg(test)]
+mod sample;
 pub mod server;
 pub mod status;
 
