@@ -50,6 +50,24 @@ fn read(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap_or_default()
 }
 
+/// Every file below a folder; none where it was not packed.
+fn files(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+    let below = |entry: fs::DirEntry| {
+        let path = format!("{folder}/{}", entry.file_name().to_str().unwrap());
+        if entry.path().is_dir() {
+            files(&path)
+        } else {
+            vec![path]
+        }
+    };
+    entries
+        .into_iter()
+        .flatten()
+        .flat_map(|entry| below(entry.unwrap()))
+        .collect()
+}
+
 /// Every `SEGUE_NAME` in a text.
 fn names(text: &str) -> Vec<String> {
     let is_part = |it: char| it.is_ascii_uppercase() || it == '_' || it.is_ascii_digit();
@@ -69,15 +87,18 @@ fn documents_and_examples_name_settings_that_exist() {
         "SEGUE_SERVICE_HOST",
         "TESTS_REQUIRE_DOCKER",
     ];
-    for file in [
+    let fixed = [
         "README.md",
         "ARCHITECTURE.md",
         "Dockerfile",
         "docker-compose.yml",
+        "docs/operations.md",
         "SECURITY.md",
         "CHANGELOG.md",
         "Makefile",
-    ] {
+    ];
+    let manifests = files("k8s");
+    for file in fixed.into_iter().chain(manifests.iter().map(String::as_str)) {
         for name in names(&read(file)) {
             let known = segue::settings::row(&name).is_some() || others.contains(&name.as_str());
             assert!(known, "{file} names {name}, which is no setting");
