@@ -150,7 +150,10 @@ impl Moment {
 
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_rfc3339_millis(self.0))
+        // A clock that is set before 1970 or beyond 9999 cannot be written that way.
+        let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+        let moment = self.0.clamp(SystemTime::UNIX_EPOCH, last);
+        serializer.collect_str(&humantime::format_rfc3339_millis(moment))
     }
 }
 
@@ -160,5 +163,22 @@ impl<'de> Deserialize<'de> for Moment {
         humantime::parse_rfc3339(&text)
             .map(Moment)
             .map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_clock_is_set_too_wrongly_to_be_told() {
+        let far = Duration::from_secs(1 << 40);
+        for (moment, said) in [
+            (SystemTime::UNIX_EPOCH, "\"1970-01-01T00:00:00.000Z\""),
+            (SystemTime::UNIX_EPOCH - far, "\"1970-01-01T00:00:00.000Z\""),
+            (SystemTime::UNIX_EPOCH + far, "\"9999-12-31T23:59:59.000Z\""),
+        ] {
+            assert_eq!(serde_json::to_string(&Moment(moment)).unwrap(), said);
+        }
     }
 }

@@ -55,9 +55,14 @@ impl Supervisor {
     fn on_reaped(&mut self, Reaped { pid, ending }: Reaped) {
         self.take_verdict(pid);
         match self.tasks.remove(&pid) {
-            Some(task) => self.on_task_ended(pid, task, ending),
+            Some(task) => {
+                if matches!(task, Task::Program(_)) {
+                    self.desk.metrics.reaped_program();
+                }
+                self.on_task_ended(pid, task, ending);
+            }
             None => {
-                self.orphans_reaped += 1;
+                self.desk.metrics.reaped_orphan();
                 tracing::trace!(pid = pid.as_raw(), %ending, "reaped an orphan");
             }
         }

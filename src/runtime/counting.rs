@@ -29,6 +29,8 @@ pub(super) enum Asker {
     Control(oneshot::Sender<Answer>),
     /// Anybody.
     Status(oneshot::Sender<Box<Status>>),
+    /// A scraper of metrics.
+    Metrics(oneshot::Sender<String>),
 }
 
 /// The count under way, and the last one.
@@ -119,6 +121,7 @@ impl Supervisor {
         // Whoever asked may be gone.
         match asker {
             Asker::Control(answer) => drop(answer.send(Answer::Status(status))),
+            Asker::Metrics(answer) => drop(answer.send(self.desk.metrics.openmetrics(&status))),
             Asker::Status(answer) => drop(answer.send(self.without_arguments(status))),
         }
     }

@@ -2,6 +2,7 @@
 //! for, and turns commands into the machine's events.
 
 use std::{
+    cell::LazyCell,
     collections::VecDeque,
     time::{Duration, Instant, SystemTime},
 };
@@ -15,10 +16,11 @@ use super::{
 use crate::{
     control::{
         Question,
+        metrics::Metrics,
         protocol::{Answer, Command},
         status::{Moment, Restart, Restarts},
     },
-    machine::{self, Event, Outcome, Phase, Reason, Report, Role},
+    machine::{self, Ending, Event, Outcome, Phase, Reason, Report, Role},
     settings::value::Signal,
 };
 
@@ -42,6 +44,8 @@ pub(super) struct Desk {
     pub(super) started: bool,
     pub(super) stop_since: Option<Moment>,
     pub(super) counting: Counting,
+    /// Made when the program runs already.
+    pub(super) metrics: LazyCell<Metrics>,
     waiting: Vec<Waiting>,
 }
 
@@ -65,6 +69,7 @@ impl Desk {
             started: false,
             stop_since: None,
             counting: Counting::default(),
+            metrics: LazyCell::new(Metrics::new),
             waiting: Vec::new(),
         }
     }
@@ -77,6 +82,7 @@ impl Desk {
             Outcome::Failed { why } => (&mut self.restarts.failed, "failed", Some(why)),
         };
         *count += 1;
+        self.metrics.restart(report.reason.name(), outcome, report.took);
         let restart = Restart {
             generation: report.generation,
             reason: report.reason.name().into(),
@@ -115,7 +121,7 @@ impl Supervisor {
                 let status = Box::new(self.status());
                 answer.send(self.without_arguments(status)).ok();
             }
-            Question::Metrics { answer } => drop(answer),
+            Question::Metrics { answer } => self.answer_with_connections(Asker::Metrics(answer)),
         }
     }
 
@@ -176,12 +182,45 @@ impl Supervisor {
         {
             it.ready.get_or_insert_with(Moment::now);
         }
+        match event {
+            Event::Started { .. } => {
+                self.desk.metrics.generation_started();
+                self.desk.metrics.program_started(SystemTime::now());
+            }
+            Event::Exited { generation, ending, .. } => {
+                self.desk.metrics.exited(matches!(ending, Ending::Signal(_)));
+                self.note_end_of_drain(*generation);
+            }
+            Event::Booted
+            | Event::Prepared { .. }
+            | Event::NotStarted { .. }
+            | Event::BecameReady { .. }
+            | Event::Emptied { .. }
+            | Event::Drained { .. }
+            | Event::SignalReceived { .. }
+            | Event::RestartRequested { .. }
+            | Event::DrainRequested
+            | Event::StopRequested
+            | Event::PostStopEnded
+            | Event::TimePassed => {}
+        }
         if *event == Event::StopRequested {
             self.desk.stop_since.get_or_insert_with(Moment::now);
         }
         let serves = |it: &machine::Generation| it.role == Role::Serving;
         self.desk.started |= self.state.generations().iter().any(serves);
         self.look_after_waiting(event);
+    }
+
+    /// A generation drains no more: what that took.
+    pub(super) fn note_end_of_drain(&mut self, generation: u64) {
+        let since = self
+            .generations
+            .get_mut(&generation)
+            .and_then(|it| it.drains_since.take());
+        if let Some(since) = since {
+            self.desk.metrics.drained(since.elapsed());
+        }
     }
 
     /// Who waits for a restart knows which one, or that none comes.

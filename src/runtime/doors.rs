@@ -6,6 +6,7 @@ use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::Path,
+    time::Duration,
 };
 
 use tokio::sync::mpsc;
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     control::{
-        Question,
+        Question, admin,
         place::{self, DIRECTORIES, Socket},
         server,
     },
@@ -26,6 +27,9 @@ use crate::{
         value::{Address, Admin, Control},
     },
 };
+
+/// Before a part that cannot begin tries again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What is open. Dropped, it is closed, and its files are removed.
 #[derive(Debug, Default)]
@@ -56,7 +60,7 @@ impl Doors {
             }
         }
         if let Admin::At(address) = &settings.admin {
-            match admin(address) {
+            match listen(address) {
                 Ok(listeners) => doors.admin = listeners,
                 Err(error) => lines.push(format!("SEGUE_ADMIN: cannot listen on {address}: {error}")),
             }
@@ -82,6 +86,23 @@ impl Doors {
                     "no control socket: commands such as segue status cannot reach this segue"
                 ),
             }
+        }
+        if !self.admin.is_empty() {
+            for listener in &self.admin {
+                let address = listener.local_addr().map(|it| it.to_string()).unwrap_or_default();
+                tracing::info!(address, "admin endpoint");
+            }
+            let (listeners, questions) = (std::mem::take(&mut self.admin), questions.clone());
+            tokio::spawn(again("admin", async move || {
+                let copies: io::Result<Vec<TcpListener>> = listeners.iter().map(TcpListener::try_clone).collect();
+                match copies {
+                    Ok(copies) => match admin::run(copies, questions.clone()).await {},
+                    Err(error) => {
+                        tracing::error!(%error, "cannot serve the admin endpoint");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
+            }));
         }
         if let Some(socket) = &self.control {
             let listener = socket.listener().and_then(tokio::net::UnixListener::from_std);
@@ -110,7 +131,7 @@ async fn again(part: &'static str, work: impl AsyncFn()) {
 }
 
 /// Listens for HTTP, for this process alone.
-fn admin(address: &Address) -> io::Result<Vec<TcpListener>> {
+fn listen(address: &Address) -> io::Result<Vec<TcpListener>> {
     let bind = |address: SocketAddr| {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;

@@ -271,7 +271,9 @@ impl Supervisor {
         };
         let waited_for = !self.drains_itself(generation);
         if killed || waited_for {
-            self.desk.cut += u64::try_from(busy).unwrap_or_default();
+            let cut = u64::try_from(busy).unwrap_or_default();
+            self.desk.cut += cut;
+            self.desk.metrics.cut(cut);
         }
         if killed {
             tracing::warn!(

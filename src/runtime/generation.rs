@@ -1,6 +1,6 @@
 //! KEEPS what belongs to one generation: its process, its notification socket, its readiness task, its leftovers.
 
-use std::{collections::HashSet, os::fd::OwnedFd};
+use std::{collections::HashSet, os::fd::OwnedFd, time::Instant};
 
 use nix::unistd::Pid;
 use tokio::task::AbortHandle;
@@ -29,6 +29,10 @@ pub(super) struct Generation {
     pub(super) listens: HashSet<Listens>,
     /// Which connections were its own when new ones began to go elsewhere.
     pub(super) replaced: Option<Replaced>,
+    /// Since when it drains.
+    pub(super) drains_since: Option<Instant>,
+    /// Has it had SIGKILL?
+    pub(super) killed: bool,
     /// Does the machine want to hear when its connections are finished?
     pub(super) draining: Option<Draining>,
     /// What its main process left behind and segue has told to go; `None` before that.
@@ -55,6 +59,8 @@ impl Generation {
             channel: None,
             listens: HashSet::new(),
             replaced: None,
+            drains_since: None,
+            killed: false,
             draining: None,
             leftovers: None,
         }

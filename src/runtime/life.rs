@@ -110,7 +110,6 @@ async fn supervise(
         changed: SignalSet::of([libc::SIGCHLD]),
         childless: false,
         more_children: false,
-        orphans_reaped: 0,
         events: VecDeque::new(),
         sender,
         told_no_handover: false,

@@ -87,7 +87,6 @@ struct Supervisor {
     /// Did the last look for dead children find that there are no children?
     childless: bool,
     more_children: bool,
-    orphans_reaped: u64,
     events: VecDeque<Event>,
     sender: mpsc::UnboundedSender<Message>,
     told_no_handover: bool,

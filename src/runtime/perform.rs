@@ -27,17 +27,25 @@ impl Supervisor {
                 }
             }
             Action::Steer { generation } => self.steer(*generation),
-            Action::Drain { generation, last } => self.drain(*generation, *last),
+            Action::Drain { generation, last } => {
+                if let Some(it) = self.generations.get_mut(generation) {
+                    it.drains_since.get_or_insert_with(std::time::Instant::now);
+                }
+                self.drain(*generation, *last);
+            }
             Action::Hold => {
                 note("hold new connections", self.sockets.hold());
                 self.note_replaced(None);
             }
             Action::Terminate { generation } => {
+                self.note_end_of_drain(*generation);
                 self.tell_what_is_cut(*generation, false);
                 self.terminate(*generation);
             }
             Action::Kill { generation } => {
+                self.note_end_of_drain(*generation);
                 self.tell_what_is_cut(*generation, true);
+                self.note_kill(*generation);
                 self.kill(*generation);
             }
             Action::EndLeftovers { generation } => self.end_leftovers(*generation),
@@ -63,6 +71,16 @@ impl Supervisor {
                 self.sockets.close();
                 self.exit = Some(*code);
             }
+        }
+    }
+
+    /// Counted once, however often it is sent.
+    fn note_kill(&mut self, generation: u64) {
+        let Some(it) = self.generations.get_mut(&generation) else {
+            return;
+        };
+        if !std::mem::replace(&mut it.killed, true) {
+            self.desk.metrics.killed();
         }
     }
 
