@@ -21,7 +21,7 @@ impl Supervisor {
         }
         let signal = Signal::new(number);
         let named = signal.map_or_else(|| number.to_string(), |signal| signal.to_string());
-        self.desk.metrics.signal(&named);
+        self.desk.metrics.signal(named.strip_prefix("SIG").unwrap_or(&named));
         tracing::debug!(signal = named, sender, user, "heard a signal");
         let restarts = self.settings.on_hup() == OnHup::Restart;
         match signal {

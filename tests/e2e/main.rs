@@ -13,6 +13,7 @@
     reason = "tests start processes from outside, wait for them, end by panicking, and share more than each needs"
 )]
 
+mod admin;
 mod binds;
 mod census;
 mod control;
