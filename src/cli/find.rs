@@ -112,6 +112,8 @@ pub(super) fn status(client: &mut Client, connections: bool) -> Result<Status, S
     match client.ask(&Command::Status { connections })? {
         Answer::Status(status) => Ok(*status),
         Answer::Error(why) => Err(Silence::NotUnderstood(why)),
-        Answer::Restart(_) | Answer::Done {} => Err(Silence::NotUnderstood("the answer is to another question".into())),
+        Answer::Restart(_) | Answer::Stopped { .. } | Answer::Done {} => {
+            Err(Silence::NotUnderstood("the answer is to another question".into()))
+        }
     }
 }

@@ -175,34 +175,49 @@ fn tell_restart(client: &mut Client, restart: &Restart, out: &mut dyn Write) -> 
 }
 
 fn stop(settings: &Settings, wait: bool, limit: Option<Duration>, out: &mut dyn Write) -> Result<u8, Why> {
-    let mut client = find(settings)?;
     let begin = Instant::now();
-    match client.ask(&Command::Stop) {
-        Ok(Answer::Done {}) if wait => {}
-        Ok(Answer::Done {}) => return Ok(finish(out, "a stop was asked for\n", 0)),
-        Ok(answer) => return Err(refusal(answer)),
-        Err(Silence::Ended) => return Ok(finish(out, "stopped\n", 0)),
-        Err(silence) => return Err(silence.into()),
-    }
-    let mut shown = String::new();
-    loop {
-        let status = match status(&mut client, true) {
-            Ok(status) => status,
-            Err(Silence::Ended) => break,
-            Err(silence) => return Err(silence.into()),
+    let mut stopping = find(settings)?;
+    if !wait {
+        return match stopping.ask(&Command::Stop { wait })? {
+            Answer::Done {} => Ok(finish(out, "a stop was asked for\n", 0)),
+            answer @ (Answer::Status(_) | Answer::Restart(_) | Answer::Stopped { .. } | Answer::Error(_)) => {
+                Err(refusal(answer))
+            }
         };
-        let line = stop_line(&status);
-        if line != shown {
-            shown.clone_from(&line);
-            finish(out, &format!("{line}\n"), 0);
+    }
+    let mut watching = find(settings)?;
+    stopping.say(&Command::Stop { wait })?;
+    let mut shown = String::new();
+    let code = loop {
+        match stopping.hear(Some(INTERVAL)) {
+            Ok(Answer::Stopped { code }) => break Some(code),
+            Ok(answer @ (Answer::Status(_) | Answer::Restart(_) | Answer::Done {} | Answer::Error(_))) => {
+                return Err(refusal(answer));
+            }
+            Err(Silence::Ended) => break None,
+            Err(Silence::Late) => {}
+            Err(silence @ (Silence::NotUnderstood(_) | Silence::System(_))) => return Err(silence.into()),
+        }
+        let line = status(&mut watching, true).map(|status| stop_line(&status));
+        match line {
+            Ok(line) if line != shown => {
+                finish(out, &format!("{line}\n"), 0);
+                shown = line;
+            }
+            // What is wrong, if anything is, the other connection tells.
+            Ok(_) | Err(_) => {}
         }
         if limit.is_some_and(|limit| begin.elapsed() >= limit) {
             let text = format!("segue stop: not within {}; it goes on\n", short(begin.elapsed()));
             return Ok(finish(&mut io::stderr(), &text, STILL_UNDER_WAY));
         }
-        pause(INTERVAL);
-    }
-    Ok(finish(out, &format!("stopped, after {}\n", short(begin.elapsed())), 0))
+    };
+    let code = code.map(|code| format!(", with code {code}")).unwrap_or_default();
+    Ok(finish(
+        out,
+        &format!("stopped, after {}{code}\n", short(begin.elapsed())),
+        0,
+    ))
 }
 
 /// What the stop waits for, in a line that changes when that does, and not with every moment.
@@ -274,13 +289,17 @@ fn signal_program(settings: &Settings, signal: Signal) -> Result<u8, Why> {
         signal: signal.number(),
     })? {
         Answer::Done {} => Ok(0),
-        answer @ (Answer::Error(_) | Answer::Status(_) | Answer::Restart(_)) => Err(refusal(answer)),
+        answer @ (Answer::Error(_) | Answer::Status(_) | Answer::Restart(_) | Answer::Stopped { .. }) => {
+            Err(refusal(answer))
+        }
     }
 }
 
 fn refusal(answer: Answer) -> Why {
     match answer {
         Answer::Error(why) => why.into(),
-        Answer::Status(_) | Answer::Restart(_) | Answer::Done {} => "the answer is to another question".into(),
+        Answer::Status(_) | Answer::Restart(_) | Answer::Stopped { .. } | Answer::Done {} => {
+            "the answer is to another question".into()
+        }
     }
 }

@@ -75,12 +75,29 @@ impl Client {
     ///
     /// There is no answer.
     pub fn ask_for(&mut self, command: &Command, wait: Option<Duration>) -> Result<Answer, Silence> {
+        self.say(command)?;
+        self.hear(wait)
+    }
+
+    /// Asks, and waits for nothing.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be asked.
+    pub fn say(&mut self, command: &Command) -> Result<(), Silence> {
+        let line = protocol::request_line(command);
+        Ok(self.reading.get_mut().write_all(line.as_bytes())?)
+    }
+
+    /// The answer to what was asked.
+    ///
+    /// # Errors
+    ///
+    /// There is none within this time, or none at all.
+    pub fn hear(&mut self, wait: Option<Duration>) -> Result<Answer, Silence> {
         // Zero would be refused, and is what is left at a deadline.
         let wait = wait.map(|it| it.max(Duration::from_millis(1)));
         self.reading.get_ref().set_read_timeout(wait)?;
-        self.reading
-            .get_mut()
-            .write_all(protocol::request_line(command).as_bytes())?;
         let mut line = Vec::new();
         let most = u64::try_from(LONGEST_ANSWER).unwrap_or(u64::MAX);
         (&mut self.reading).take(most).read_until(b'\n', &mut line)?;

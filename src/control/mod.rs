@@ -13,6 +13,8 @@ mod sample;
 pub mod server;
 pub mod status;
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
 use self::{
@@ -29,6 +31,8 @@ pub enum Question {
         command: Command,
         /// Where the answer goes.
         answer: oneshot::Sender<Answer>,
+        /// Held as long as the client is connected.
+        client: Arc<()>,
     },
     /// How things are, for anybody: without the program's arguments.
     Status {

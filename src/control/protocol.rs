@@ -38,7 +38,11 @@ pub enum Command {
         wait: bool,
     },
     /// The end, gracefully.
-    Stop,
+    Stop {
+        /// Answer in the last moment, or at once?
+        #[serde(default)]
+        wait: bool,
+    },
     /// Do not be ready any more.
     Drain,
     /// A signal to the serving generation.
@@ -59,6 +63,11 @@ pub enum Answer {
     Status(Box<Status>),
     /// How the restart came out.
     Restart(Restart),
+    /// Everything has ended, and so does segue.
+    Stopped {
+        /// With this exit code.
+        code: u8,
+    },
     /// It is done, or under way where nobody waits.
     Done {},
     /// It cannot be done, and why.
@@ -143,7 +152,7 @@ mod tests {
         for command in [
             Command::Status { connections: true },
             Command::Restart { wait: false },
-            Command::Stop,
+            Command::Stop { wait: true },
             Command::Drain,
             Command::Signal { signal: 34 },
         ] {
@@ -151,7 +160,11 @@ mod tests {
             assert!(line.ends_with('\n') && line.lines().count() == 1, "{line}");
             assert_eq!(request(line.as_bytes()), Ok(command));
         }
-        for said in [Answer::Done {}, Answer::Error("a\nb".into())] {
+        for said in [
+            Answer::Done {},
+            Answer::Stopped { code: 143 },
+            Answer::Error("a\nb".into()),
+        ] {
             let line = answer_line(&said);
             assert!(line.ends_with('\n') && line.lines().count() == 1, "{line}");
             assert_eq!(answer(line.as_bytes()), Ok(said));
@@ -179,7 +192,7 @@ mod tests {
             assert!(told.contains(why), "{line}: {told}");
         }
         let more = br#"{"version":1,"command":"stop","colour":"red"}"#;
-        assert_eq!(request(more), Ok(Command::Stop));
+        assert_eq!(request(more), Ok(Command::Stop { wait: false }));
     }
 
     proptest! {

@@ -95,13 +95,9 @@ async fn talk(
     waits: Arc<AtomicBool>,
 ) -> io::Result<()> {
     let peer = stream.peer_cred()?.uid();
-    if peer != 0 && peer != user {
-        let why = format!("this segue belongs to user {user}: ask as that user or as root, not as user {peer}");
-        tracing::warn!(user = peer, "refused a client of the control socket");
-        refuse(stream, why);
-        return Ok(());
-    }
+    let believed = peer == 0 || peer == user;
     let (reading, mut writing) = stream.into_split();
+    let client = Arc::new(());
     let mut reading = BufReader::with_capacity(1024, reading);
     loop {
         let mut line = Vec::new();
@@ -122,13 +118,26 @@ async fn talk(
             let why = format!("a request has at most {LONGEST_REQUEST} bytes");
             return tell(&mut writing, &Answer::Error(why)).await;
         }
+        // Not before it has said something: whoever is still writing would not hear why.
+        if !believed {
+            let why = format!("this segue belongs to user {user}: ask as that user or as root, not as user {peer}");
+            tracing::warn!(user = peer, "refused a client of the control socket");
+            return tell(&mut writing, &Answer::Error(why)).await;
+        }
         waits.store(true, Ordering::Relaxed);
         let answer = match protocol::request(line.trim_ascii()) {
             Err(why) => Answer::Error(why),
             Ok(command) => {
                 let (answer, answered) = oneshot::channel();
                 // The loop outlives its tasks; if it drops the question it is about to end.
-                questions.send(Question::Command { command, answer }).await.ok();
+                questions
+                    .send(Question::Command {
+                        command,
+                        answer,
+                        client: Arc::clone(&client),
+                    })
+                    .await
+                    .ok();
                 let gone = || Answer::Error("segue ends".into());
                 answered.await.unwrap_or_else(|_| gone())
             }

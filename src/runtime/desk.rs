@@ -4,6 +4,7 @@
 use std::{
     cell::LazyCell,
     collections::VecDeque,
+    sync::{Arc, Weak},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -27,6 +28,9 @@ use crate::{
 /// So many restarts are remembered one by one.
 const REMEMBERED: usize = 10;
 
+/// So long segue's own end waits for those who have waited for it.
+const GOODBYE: Duration = Duration::from_millis(200);
+
 /// What is remembered for whoever asks.
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -47,6 +51,8 @@ pub(super) struct Desk {
     /// Made when the program runs already.
     pub(super) metrics: LazyCell<Metrics>,
     waiting: Vec<Waiting>,
+    /// They wait for the end.
+    stop_waiting: Vec<(oneshot::Sender<Answer>, Weak<()>)>,
 }
 
 /// Somebody waits for a restart to come out.
@@ -71,6 +77,7 @@ impl Desk {
             counting: Counting::default(),
             metrics: LazyCell::new(Metrics::new),
             waiting: Vec::new(),
+            stop_waiting: Vec::new(),
         }
     }
 
@@ -109,7 +116,15 @@ impl Desk {
 impl Supervisor {
     pub(super) fn on_question(&mut self, question: Question) {
         match question {
-            Question::Command { command, answer } => self.on_command(&command, answer),
+            Question::Command {
+                command: Command::Stop { wait: true },
+                answer,
+                client,
+            } => {
+                self.stop_for_a_client();
+                self.desk.stop_waiting.push((answer, Arc::downgrade(&client)));
+            }
+            Question::Command { command, answer, .. } => self.on_command(&command, answer),
             Question::Status {
                 connections: true,
                 answer,
@@ -147,10 +162,8 @@ impl Supervisor {
                     Answer::Error("segue is about to end, it starts nothing any more".into())
                 }
             },
-            Command::Stop => {
-                tracing::info!(signal = "command", "asked to stop");
-                self.stopped_by = Some("segue stop".into());
-                self.events.push_back(Event::StopRequested);
+            Command::Stop { .. } => {
+                self.stop_for_a_client();
                 Answer::Done {}
             }
             Command::Drain => {
@@ -161,6 +174,26 @@ impl Supervisor {
             Command::Signal { signal } => self.signal_for(*signal),
         };
         answer.send(told).ok();
+    }
+
+    fn stop_for_a_client(&mut self) {
+        tracing::info!(signal = "command", "asked to stop");
+        self.stopped_by = Some("segue stop".into());
+        self.events.push_back(Event::StopRequested);
+    }
+
+    /// Tells whoever waits for the end that it has come, and lets them go first: the end of PID 1 takes everybody in its
+    /// container along, `docker exec … segue stop` too.
+    pub(super) async fn say_goodbye(&mut self, code: u8) {
+        let waiting = std::mem::take(&mut self.desk.stop_waiting);
+        let clients: Vec<Weak<()>> = waiting.iter().map(|(_, client)| Weak::clone(client)).collect();
+        for (answer, _) in waiting {
+            answer.send(Answer::Stopped { code }).ok();
+        }
+        let begin = Instant::now();
+        while begin.elapsed() < GOODBYE && clients.iter().any(|it| it.strong_count() > 0) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     fn signal_for(&mut self, signal: i32) -> Answer {

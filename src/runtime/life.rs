@@ -146,7 +146,9 @@ async fn supervise(
                 messages,
                 questions,
             };
-            supervisor.run(inbox).await
+            let code = supervisor.run(inbox).await;
+            supervisor.say_goodbye(code).await;
+            code
         }
         Err(error) => {
             tracing::error!(%error, "cannot listen to signals");

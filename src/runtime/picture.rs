@@ -54,6 +54,10 @@ impl Supervisor {
         let mut listens: Vec<String> = own
             .map(|own| own.listens.iter().map(told).collect())
             .unwrap_or_default();
+        if listens.is_empty() && !self.trapping.is_on() {
+            // Its calls are not seen; what it was passed is known.
+            listens = self.settings.listen.iter().map(|it| it.address.to_string()).collect();
+        }
         listens.sort();
         status::Generation {
             number: it.number,

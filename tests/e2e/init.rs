@@ -79,7 +79,7 @@ fn what_cannot_run_is_126_or_127_with_the_reason() {
 fn usage_settings_and_the_system_have_codes_of_their_own() {
     let segue = || Command::new(env!("CARGO_BIN_EXE_segue"));
     let run = |command: &mut Command| command.output().unwrap();
-    for words in [&["--"][..], &[], &["--nonsense", "true"], &["status"]] {
+    for words in [&["--"][..], &[], &["--nonsense", "true"], &["signal"]] {
         let output = run(segue().args(words));
         assert_eq!(output.status.code(), Some(64), "{words:?}");
         assert!(!output.stderr.is_empty());
@@ -235,6 +235,10 @@ fn directory_environment_and_settings() {
         .within(&here)
         .start();
         segue.ready(1);
+        // It is ready when it runs, and may be replaced before it has said anything.
+        wait::until("the first speaks", || {
+            segue.stdout().contains("SEGUE_GENERATION").then_some(())
+        });
         assert_eq!(segue.restart()["outcome"], "replaced");
         let told = wait::until("both speak", || {
             Some(segue.stdout()).filter(|it| it.matches("SEGUE_GENERATION").count() == 2)

@@ -168,7 +168,7 @@ fn stop_shows_the_connections_going_down() {
     assert!(said.code == 0 && said.err.is_empty(), "{said:?}");
     assert!(said.out.contains("connections finish: 3 connections busy"), "{said:?}");
     assert!(
-        said.out.lines().last().unwrap().starts_with("stopped, after "),
+        said.out.lines().last().unwrap().starts_with("stopped, after ") && said.out.ends_with(", with code 143\n"),
         "{said:?}"
     );
     assert!(requests.into_iter().all(answered));
@@ -406,6 +406,8 @@ fn connections_of_the_replaced_generation_are_told_from_the_new_ones() {
     let old = slow_kept(port);
     desk.command(&["restart", "--no-wait"]).status().unwrap();
     segue.ready(2);
+    // Answered after that turn, and so after the look at whose connections are whose.
+    desk.status();
     let new = [slow_kept(port), slow_kept(port)];
     let counted = wait::until("both are counted", || {
         let status = desk.status();

@@ -12,7 +12,7 @@ use crate::{pods::deployments, render, wiring::selects};
 type Labels = &'static [(&'static str, &'static [&'static str])];
 
 /// Every metric of segue's own; those with the label `le` are histograms.
-const METRICS: [(&str, Labels); 17] = [
+pub(crate) const METRICS: [(&str, Labels); 17] = [
     ("segue_info", &[("version", &[])]),
     ("segue_generation", &[]),
     ("segue_generations_started_total", &[]),

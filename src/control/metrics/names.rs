@@ -86,4 +86,7 @@ fn begin_at_zero(metrics: &Metrics) {
             drop(family.get_or_create(&[("kind", kind)]));
         }
     }
+    for signal in ["HUP", "TERM"] {
+        drop(metrics.signals.get_or_create(&[("signal", signal.to_owned())]));
+    }
 }

@@ -67,8 +67,12 @@ fn every_command_works_in_an_image_from_scratch() {
     assert!(code == 0 && text.contains("not ready"), "{text}");
     assert_eq!(exec(&container, &["health"]).0, 1);
     assert!(client::get(address, "/").is_ok(), "it goes on");
-    // The end of PID 1 takes the command along, whose code is then Docker's.
-    exec(&container, &["stop"]);
+    // The end of PID 1 takes everybody along, but for those who wait for it, who go first.
+    let (code, text) = exec(&container, &["stop"]);
+    assert!(
+        code == 0 && text.contains("stopped, after ") && text.contains("with code 0"),
+        "{code}: {text}"
+    );
     assert_eq!(container.code(), 0);
 }
 
