@@ -12,6 +12,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
+    Supervisor,
     boot::{Refusal, SYSTEM_REFUSED},
     panics::survive_wait,
 };
@@ -76,7 +77,7 @@ impl Doors {
     }
 
     /// Lets people in, as soon as the loop turns.
-    pub(super) fn let_in(&mut self, settings: &Settings, questions: &mpsc::Sender<Question>) {
+    fn let_in(&mut self, settings: &Settings, questions: &mpsc::Sender<Question>) {
         if settings.control == Control::Auto {
             match Socket::automatic(&DIRECTORIES, &place::namespace(), std::process::id()) {
                 Ok(socket) => self.control = Some(socket),
@@ -117,6 +118,15 @@ impl Doors {
                 }
                 Err(error) => tracing::error!(%error, "cannot serve the control socket"),
             }
+        }
+    }
+}
+
+impl Supervisor {
+    /// Lets people in, if they are not yet.
+    pub(super) fn let_in(&mut self) {
+        if self.let_in_at.take().is_some() {
+            self.doors.let_in(&self.settings, &self.asking);
         }
     }
 }

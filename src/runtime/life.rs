@@ -6,6 +6,7 @@ use std::{
     io::Write,
     mem::ManuallyDrop,
     path::Path,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc;
@@ -15,6 +16,7 @@ use super::{
     boot::{self, Booted, SYSTEM_REFUSED},
     brokering,
     desk::Desk,
+    doors::Doors,
     upstream::Upstream,
 };
 use crate::{
@@ -27,6 +29,9 @@ use crate::{
     settings::Settings,
     telemetry::{log, stderr::Stderr, termination},
 };
+
+/// After the start of the program, before there is time for people: its own start comes first.
+const AT_REST: Duration = Duration::from_millis(5);
 
 /// Questions that wait for the loop; whoever has one more waits for room.
 const QUESTIONS: usize = 16;
@@ -84,7 +89,7 @@ async fn supervise(
         warnings,
         given,
         is_init,
-        mut doors,
+        doors,
     } = booted;
     let upstream = Upstream::new(&environment);
     let (sender, messages) = mpsc::unbounded_channel();
@@ -103,6 +108,9 @@ async fn supervise(
         to_note: Vec::new(),
         state: State::new(),
         upstream,
+        doors,
+        let_in_at: None,
+        asking,
         desk: Desk::new(given, no_handover.clone()),
         generations: BTreeMap::new(),
         tasks: HashMap::new(),
@@ -138,9 +146,9 @@ async fn supervise(
     supervisor.inherited.let_go(&adopted);
     supervisor.inherited.raise_files_limit();
     supervisor.changed = SignalSet::of(signals::handled().iter().chain([libc::SIGCHLD]));
-    match Signals::install() {
+    let code = match Signals::install() {
         Ok(signals) => {
-            doors.let_in(&supervisor.settings, &asking);
+            supervisor.let_in_at = Some(Instant::now() + AT_REST);
             let inbox = Inbox {
                 signals,
                 messages,
@@ -155,5 +163,8 @@ async fn supervise(
             supervisor.kill(1);
             SYSTEM_REFUSED
         }
-    }
+    };
+    // Dropped by hand: its files are removed.
+    supervisor.doors = Doors::default();
+    code
 }

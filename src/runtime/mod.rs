@@ -37,6 +37,7 @@ use self::{
     brokering::Trapping,
     children::Task,
     desk::Desk,
+    doors::Doors,
     generation::Generation,
     launch::Launching,
     panics::{survive, survive_wait},
@@ -76,6 +77,11 @@ struct Supervisor {
     to_note: Vec<u64>,
     state: State,
     upstream: Upstream,
+    doors: Doors,
+    /// When people are let in; `None` once they are.
+    let_in_at: Option<Instant>,
+    /// Given to those who ask.
+    asking: mpsc::Sender<Question>,
     /// What is remembered for whoever asks.
     desk: Desk,
     generations: BTreeMap<u64, Generation>,
@@ -116,6 +122,7 @@ enum Happening {
     /// There are connections to be counted.
     Count,
     Look,
+    LetIn,
     Deadline,
 }
 
@@ -147,6 +154,13 @@ impl Supervisor {
         let wait = async {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        let let_in_at = self.let_in_at.map(tokio::time::Instant::from_std);
+        let let_in = async {
+            match let_in_at {
+                Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };
@@ -183,6 +197,7 @@ impl Supervisor {
                 }
             } => happening,
             () = look => Happening::Look,
+            () = let_in => Happening::LetIn,
             () = wait => Happening::Deadline,
         }
     }
@@ -196,6 +211,7 @@ impl Supervisor {
             Happening::Question(question) => self.on_question(question),
             Happening::MoreChildren => self.reap(),
             Happening::Count => self.count(),
+            Happening::LetIn => self.let_in(),
             Happening::Look => self.look_at_connections(),
             Happening::Deadline => self.events.push_back(Event::TimePassed),
         }

@@ -42,11 +42,16 @@ impl Upstream {
 impl Supervisor {
     /// After a turn: tells what has changed.
     pub(super) fn tell_upstream(&mut self) {
-        let Some(socket) = &self.upstream.socket else { return };
+        if self.upstream.socket.is_none() {
+            return;
+        }
         let now = state(&self.state, self.upstream.told);
         if now == self.upstream.told {
             return;
         }
+        // Whoever hears that it is ready may ask it at once.
+        self.let_in();
+        let Some(socket) = &self.upstream.socket else { return };
         let text = assignments(now, &self.limits, monotonic());
         match notify::send_to(socket, &text) {
             Ok(()) => self.upstream.told = now,
