@@ -312,9 +312,12 @@ fn segue_is_the_init_that_it_is_called() {
 #[test]
 fn an_idle_segue_sleeps() {
     for how in BOTH {
-        let port = free_port();
+        let (port, admin, files) = (free_port(), free_port(), directory());
         let mut segue = Recipe::new(how, ["sleep", "1000"])
             .set("SEGUE_LISTEN", format!("127.0.0.1:{port}"))
+            .set("SEGUE_ADMIN", format!("127.0.0.1:{admin}"))
+            // A place of its own: another segue that looks for one would knock at a living socket.
+            .set("SEGUE_CONTROL", files.path().join("s"))
             .start();
         segue.ready(1);
         let pid = segue.pid();
