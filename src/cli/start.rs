@@ -2,15 +2,12 @@
 //! already is left alone.
 
 use std::{
-    ffi::{CString, OsStr, OsString},
+    ffi::OsString,
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     os::{
         fd::{AsFd, AsRawFd, RawFd},
-        unix::{
-            ffi::OsStrExt,
-            fs::{FileTypeExt, OpenOptionsExt},
-        },
+        unix::fs::{FileTypeExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -23,12 +20,11 @@ use super::{duration, say::short, settings::finish};
 use crate::{
     control::place::{self, DIRECTORIES},
     process::{
+        again::Again,
         inherited::Inherited,
         pid_file::PidFile,
-        program,
         reaper::{self, Look},
         sigset::SignalSet,
-        spawn::{self, Plan},
     },
     readiness::notify::{self, NotifySocket},
     settings::{self, Settings},
@@ -186,32 +182,15 @@ fn begin(
     let file = if kept == [true, true] { None } else { Some(open(log)?) };
     let stream = |kept: bool| file.as_ref().filter(|_| !kept).map(|(file, _)| file.as_raw_fd());
     let streams: [Option<RawFd>; 3] = [Some(null.as_raw_fd()), stream(kept[0]), stream(kept[1])];
-    let words = ["segue", "run", "--"].map(OsStr::new).into_iter();
-    let plan = Plan {
+    let again = Again {
+        program,
+        environment: &environment,
         inherited,
         changed: SignalSet::of([]),
-        candidates: vec![c"/proc/self/exe".into()],
-        arguments: words
-            .chain(program.iter().map(OsString::as_os_str))
-            .filter_map(program::c_string)
-            .collect(),
-        environment: environment
-            .iter()
-            .filter_map(|(name, value)| entry(name, value))
-            .collect(),
         streams,
-        files: Vec::new(),
-        foreground: false,
         session: true,
-        at_once: true,
-        no_input: false,
-        trap: None,
     };
-    let (pid, _, _, verdict) = spawn::spawn(&plan)?.into_parts();
-    // With `at_once` it has been executed, or could not be, by the time that spawn returns.
-    if let Some(Err(fault)) = verdict.read() {
-        return Err(io::Error::from_raw_os_error(fault.errno));
-    }
+    let (pid, _) = again.start()?;
     let log = file.map(|(_, begin)| Log {
         path: log.to_owned(),
         begin,
@@ -248,10 +227,6 @@ fn is_file(stream: &impl AsFd) -> bool {
 
 fn is_terminal(stream: &impl AsFd) -> bool {
     nix::unistd::isatty(stream.as_fd()).unwrap_or(false)
-}
-
-fn entry(name: &OsStr, value: &OsStr) -> Option<CString> {
-    CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
 }
 
 impl Started {

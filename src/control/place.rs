@@ -90,7 +90,7 @@ impl Socket {
         let socket = Socket::at(&directory.join(format!("segue-{namespace}.sock")));
         let socket = match socket {
             Ok(socket) => {
-                sweep(directory, namespace, &socket.path);
+                sweep(directory, &socket.path);
                 Ok(socket)
             }
             Err(error)
@@ -142,15 +142,14 @@ impl Drop for Socket {
     }
 }
 
-/// Removes what segues of this namespace have left behind that were killed; they had added their numbers.
-fn sweep(directory: &Path, namespace: &str, own: &Path) {
-    let prefix = format!("segue-{namespace}-");
+/// Removes what segues have left behind that were killed, of whatever namespace: nobody listens there any more.
+fn sweep(directory: &Path, own: &Path) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten().filter(|it| it.path() != own) {
         let name = entry.file_name();
         if name
             .to_str()
-            .is_some_and(|name| name.starts_with(&prefix) && name.ends_with(".sock"))
+            .is_some_and(|name| name.starts_with("segue-") && name.ends_with(".sock"))
         {
             // One that is alive stays, and so does one that is somebody else's.
             remove_stale(&entry.path()).ok();
@@ -313,7 +312,7 @@ mod tests {
             .map(|it| it.unwrap().file_name())
             .collect();
         names.sort();
-        assert_eq!(names, ["segue-7-20.sock", "segue-7.sock", "segue-8-30.sock"]);
+        assert_eq!(names, ["segue-7-20.sock", "segue-7.sock"]);
         drop((second, third));
     }
 

@@ -1,5 +1,6 @@
 //! RUNS processes: starts, signals and reaps them. The only half of segue that knows a pid.
 
+pub mod again;
 pub(crate) mod files;
 pub mod inherited;
 pub(crate) mod lookup;

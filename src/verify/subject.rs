@@ -2,26 +2,22 @@
 //! Nothing of it is left when it has been ended.
 
 use std::{
-    ffi::{CString, OsStr, OsString},
+    ffi::OsString,
     fs::OpenOptions,
     io,
-    os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
 use nix::{fcntl::OFlag, unistd::Pid};
 use tokio::net::unix::pipe::Receiver;
 
 use crate::process::{
+    again::Again,
     inherited::Inherited,
-    program,
     reaper::{self, Look},
     send,
     signals::{self, Signals},
     sigset::SignalSet,
-    spawn::{self, Plan},
     tree::{self, Known},
 };
 
@@ -63,36 +59,19 @@ impl Subject {
         let (log, log_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
         // The program is no terminal's: it must not read what is typed here, nor mix its words with the report.
         let null = OpenOptions::new().read(true).open("/dev/null")?;
-        let words = ["segue", "run", "--"].map(OsStr::new).into_iter();
-        let plan = Plan {
+        let again = Again {
+            program,
+            environment,
             inherited,
             changed: SignalSet::of(signals::handled().iter().chain([libc::SIGCHLD])),
-            candidates: vec![c"/proc/self/exe".into()],
-            arguments: words
-                .chain(program.iter().map(OsString::as_os_str))
-                .filter_map(program::c_string)
-                .collect(),
-            environment: environment
-                .iter()
-                .filter_map(|(name, value)| entry(name, value))
-                .collect(),
             streams: [
                 Some(null.as_raw_fd()),
                 Some(io::stderr().as_raw_fd()),
                 Some(log_end.as_raw_fd()),
             ],
-            files: Vec::new(),
-            foreground: false,
             session: false,
-            at_once: true,
-            no_input: false,
-            trap: None,
         };
-        let (pid, pidfd, _, verdict) = spawn::spawn(&plan)?.into_parts();
-        // With `at_once` it has been executed, or could not be, by the time that spawn returns.
-        if let Some(Err(fault)) = verdict.read() {
-            return Err(io::Error::from_raw_os_error(fault.errno));
-        }
+        let (pid, pidfd) = again.start()?;
         Ok(Subject {
             pid,
             pidfd,
@@ -196,8 +175,4 @@ impl Subject {
         self.reap();
         reaper::look() == Look::NoChildren
     }
-}
-
-fn entry(name: &OsStr, value: &OsStr) -> Option<CString> {
-    CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
 }
