@@ -6,7 +6,9 @@ use std::io::Write;
 use serde_json::json;
 
 use super::say::printable;
-use crate::settings::{Availability, Fault, Faults, PREFIX, Reading, Row, TABLE, Warning, nearest_name, read};
+use crate::settings::{
+    Availability, Fault, Faults, PREFIX, Reading, Row, TABLE, Warning, nearest_name, read, redacted,
+};
 
 const USAGE: u8 = 64;
 const CANNOT_WRITE: u8 = 74;
@@ -99,7 +101,7 @@ impl Shown {
             let (_, value) = vars
                 .iter()
                 .find(|(name, value)| name == row.name && !value.is_empty())?;
-            Some(value.to_string_lossy().trim().to_owned()).filter(|text| !text.is_empty())
+            Some(redacted(value.to_string_lossy().trim())).filter(|text| !text.is_empty())
         };
         let fault = |row: &Row| faults.iter().find(|fault| fault.name == row.name).cloned();
         let lines = rows
@@ -255,5 +257,19 @@ mod tests {
             (&json[1]["value"], &json[1]["available"]),
             (&serde_json::Value::Null, &false.into())
         );
+    }
+    #[test]
+    fn what_may_be_secret_is_not_shown() {
+        let vars = [
+            ("SEGUE_PRE_START", "./migrate --token=abc"),
+            ("SEGUE_READY", "http://127.0.0.1:80/r?key=abc"),
+        ];
+        for json in [false, true] {
+            let (code, text) = run(&vars, &["PRE_START", "READY"], json);
+            assert!(
+                code == 0 && !text.contains("abc") && text.contains("./migrate --token=…"),
+                "{text}"
+            );
+        }
     }
 }

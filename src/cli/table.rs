@@ -40,6 +40,9 @@ pub(super) fn table(status: &Status, paint: Paint, now: SystemTime) -> String {
         ));
     }
     section(&mut text, paint, &generations(status, now));
+    if status.tells_idle == Some(false) {
+        text.push_str("(this kernel does not tell idle connections from busy ones)\n");
+    }
     section(&mut text, paint, &restarts(status, now));
     let settings = status.settings.iter();
     let settings: Vec<Vec<String>> = settings.map(|it| vec![it.name.clone(), printable(&it.value)]).collect();
@@ -169,6 +172,7 @@ mod tests {
             next_start: None,
             generation: Some(3),
             generations: vec![generation(2, "draining", 100, 1), generation(3, "serving", 5, 12)],
+            tells_idle: Some(true),
             handover: Handover {
                 mode: "transparent".into(),
                 why: None,
@@ -217,6 +221,13 @@ SETTING             VALUE
 SEGUE_STOP_TIMEOUT  10s
 ";
         assert_eq!(table(&status, Paint::Plain, now), expected);
+    }
+
+    #[test]
+    fn where_idle_cannot_be_told_it_says_so() {
+        let (mut status, now) = sample();
+        status.tells_idle = Some(false);
+        assert!(table(&status, Paint::Plain, now).contains("does not tell idle"));
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub(super) fn status() -> Status {
             generation(3, "draining", 1204, 95, (0, 3, 41)),
             generation(4, "serving", 1377, 20, (2, 118, 12_046)),
         ],
+        tells_idle: Some(true),
         handover: Handover {
             mode: "transparent".into(),
             why: None,

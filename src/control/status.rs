@@ -33,6 +33,9 @@ pub struct Status {
     pub generation: Option<u64>,
     /// Those that live, oldest first.
     pub generations: Vec<Generation>,
+    /// Can idle connections be told from busy ones here? `None` where they were not counted.
+    #[serde(default)]
+    pub tells_idle: Option<bool>,
     /// What happens to listening sockets in a restart.
     pub handover: Handover,
     /// How many restarts came out in each way.

@@ -52,6 +52,7 @@ struct Counted {
     at: Instant,
     spent: Duration,
     by_generation: Option<BTreeMap<u64, Connections>>,
+    tells_idle: Option<bool>,
 }
 
 impl Counting {
@@ -94,6 +95,7 @@ impl Supervisor {
         if let Err(error) = &told {
             tracing::debug!(%error, "cannot count connections");
         }
+        let tells_idle = told.as_ref().ok().map(|census| census.tells_idle);
         let by_generation = told.ok().map(|census| self.by_generation(&census));
         let counting = &mut self.desk.counting;
         counting.taking = None;
@@ -101,6 +103,7 @@ impl Supervisor {
             at: Instant::now(),
             spent,
             by_generation,
+            tells_idle,
         });
         for asker in std::mem::take(&mut counting.askers) {
             self.answer(asker);
@@ -118,6 +121,7 @@ impl Supervisor {
         for it in &mut status.generations {
             it.connections = counted.map(|counted| counted.get(&it.number).copied().unwrap_or_default());
         }
+        status.tells_idle = self.desk.counting.last.as_ref().and_then(|it| it.tells_idle);
         // Whoever asked may be gone.
         match asker {
             Asker::Control(answer) => drop(answer.send(Answer::Status(status))),

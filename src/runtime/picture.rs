@@ -35,6 +35,7 @@ impl Supervisor {
             next_start: self.state.retry_at().map(|at| self.moment(at)),
             generation: self.state.current(),
             generations: generations.map(|it| self.generation(it)).collect(),
+            tells_idle: None,
             handover: self.handover(),
             restarts: self.desk.restarts,
             last_restarts: self.desk.last_restarts.iter().cloned().collect(),
