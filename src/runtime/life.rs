@@ -1,7 +1,7 @@
 //! LIVES segue's life, on one page: boot, start the program, set up what could wait, turn until the end.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     ffi::OsString,
     io::Write,
     mem::ManuallyDrop,
@@ -105,6 +105,7 @@ async fn supervise(
         trapping,
         brokers: BTreeMap::new(),
         refusers: Vec::new(),
+        known_ports: BTreeSet::new(),
         to_note: Vec::new(),
         state: State::new(),
         upstream,

@@ -23,7 +23,7 @@ mod story;
 mod upstream;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     ffi::OsString,
     task::{Context, Poll},
     time::Instant,
@@ -73,6 +73,8 @@ struct Supervisor {
     /// Who answers the binds of a generation.
     brokers: BTreeMap<u64, Broker>,
     refusers: Vec<Refuser>,
+    /// Where the program was last known to listen.
+    known_ports: BTreeSet<u16>,
     /// Generations whose connections are to be looked at as soon as the turn is told.
     to_note: Vec<u64>,
     state: State,

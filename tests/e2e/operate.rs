@@ -180,6 +180,43 @@ fn stop_shows_the_connections_going_down() {
     );
 }
 
+/// A program that closes its listeners at the stop signal, and finishes what it has, is shown to have it.
+#[test]
+fn stop_shows_what_a_program_that_drains_itself_still_has() {
+    let desk = Desk::new();
+    let (mut segue, port) = example(&desk, &[]);
+    let mut stream = TcpStream::connect(loopback(port)).unwrap();
+    write!(
+        stream,
+        "GET /slow?ms=1500 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    wait::until("it is busy", || {
+        let busy = desk.status()["generations"][0]["connections"]["busy"].clone();
+        (busy == 1).then_some(())
+    });
+    let said = desk.tell(&["stop"]);
+    assert!(said.code == 0 && said.out.contains("1 connection busy"), "{said:?}");
+    assert!(answered(stream));
+    assert_eq!(segue.wait(), 0);
+}
+
+/// One that does not finish in time has its connections cut, and they are counted although nobody listens any more.
+#[test]
+fn what_the_last_deadline_cuts_of_a_program_that_drains_itself_is_counted() {
+    let desk = Desk::new();
+    let (mut segue, port) = example(&desk, &[("SEGUE_STOP_TIMEOUT", "1s")]);
+    let mut stream = TcpStream::connect(loopback(port)).unwrap();
+    write!(stream, "GET /slow?ms=60000 HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    wait::until("it is busy", || {
+        let busy = desk.status()["generations"][0]["connections"]["busy"].clone();
+        (busy == 1).then_some(())
+    });
+    segue.signal(libc::SIGTERM);
+    assert_eq!(segue.line("connections cut at the deadline", 1)["cut"], 1);
+    assert_eq!(segue.wait(), 137);
+}
+
 #[test]
 fn drain_is_not_ready_and_waits_and_leaves_the_program_alone() {
     let desk = Desk::new();
