@@ -9,7 +9,7 @@ mod page;
 pub mod place;
 pub mod protocol;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 pub mod server;
 pub mod status;
 

@@ -15,7 +15,7 @@ fn to_come(seconds: u64) -> Moment {
 }
 
 /// One with everything in it.
-pub(super) fn status() -> Status {
+pub(crate) fn status() -> Status {
     let start = SystemTime::now();
     let generation = |number, role: &str, pid, since: u64, (queued, busy, idle)| Generation {
         number,

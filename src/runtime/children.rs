@@ -57,12 +57,12 @@ impl Supervisor {
         match self.tasks.remove(&pid) {
             Some(task) => {
                 if matches!(task, Task::Program(_)) {
-                    self.desk.metrics.reaped_program();
+                    self.desk.tally.count(|metrics| metrics.reaped_program());
                 }
                 self.on_task_ended(pid, task, ending);
             }
             None => {
-                self.desk.metrics.reaped_orphan();
+                self.desk.tally.count(|metrics| metrics.reaped_orphan());
                 tracing::trace!(pid = pid.as_raw(), %ending, "reaped an orphan");
             }
         }

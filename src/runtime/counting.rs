@@ -125,7 +125,7 @@ impl Supervisor {
         // Whoever asked may be gone.
         match asker {
             Asker::Control(answer) => drop(answer.send(Answer::Status(status))),
-            Asker::Metrics(answer) => drop(answer.send(self.desk.metrics.openmetrics(&status))),
+            Asker::Metrics(answer) => drop(answer.send(self.desk.tally.metrics().openmetrics(&status))),
             Asker::Status(answer) => drop(answer.send(self.without_arguments(status))),
         }
     }

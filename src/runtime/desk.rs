@@ -2,7 +2,6 @@
 //! for, and turns commands into the machine's events.
 
 use std::{
-    cell::LazyCell,
     collections::VecDeque,
     sync::{Arc, Weak},
     time::{Duration, Instant, SystemTime},
@@ -13,11 +12,11 @@ use tokio::sync::oneshot;
 use super::{
     Supervisor,
     counting::{Asker, Counting},
+    tally::Tally,
 };
 use crate::{
     control::{
         Question,
-        metrics::Metrics,
         protocol::{Answer, Command},
         status::{Moment, Restart, Restarts},
     },
@@ -48,8 +47,7 @@ pub(super) struct Desk {
     pub(super) started: bool,
     pub(super) stop_since: Option<Moment>,
     pub(super) counting: Counting,
-    /// Made when the program runs already.
-    pub(super) metrics: LazyCell<Metrics>,
+    pub(super) tally: Tally,
     waiting: Vec<Waiting>,
     /// They wait for the end.
     stop_waiting: Vec<(oneshot::Sender<Answer>, Weak<()>)>,
@@ -75,7 +73,7 @@ impl Desk {
             started: false,
             stop_since: None,
             counting: Counting::default(),
-            metrics: LazyCell::new(Metrics::new),
+            tally: Tally::default(),
             waiting: Vec::new(),
             stop_waiting: Vec::new(),
         }
@@ -89,7 +87,8 @@ impl Desk {
             Outcome::Failed { why } => (&mut self.restarts.failed, "failed", Some(why)),
         };
         *count += 1;
-        self.metrics.restart(report.reason.name(), outcome, report.took);
+        let (reason, took) = (report.reason.name(), report.took);
+        self.tally.count(move |metrics| metrics.restart(reason, outcome, took));
         let restart = Restart {
             generation: report.generation,
             reason: report.reason.name().into(),
@@ -217,11 +216,15 @@ impl Supervisor {
         }
         match event {
             Event::Started { .. } => {
-                self.desk.metrics.generation_started();
-                self.desk.metrics.program_started(SystemTime::now());
+                let now = SystemTime::now();
+                self.desk.tally.count(move |metrics| {
+                    metrics.generation_started();
+                    metrics.program_started(now);
+                });
             }
             Event::Exited { generation, ending, .. } => {
-                self.desk.metrics.exited(matches!(ending, Ending::Signal(_)));
+                let by_signal = matches!(ending, Ending::Signal(_));
+                self.desk.tally.count(move |metrics| metrics.exited(by_signal));
                 self.note_end_of_drain(*generation);
             }
             Event::Booted
@@ -252,7 +255,8 @@ impl Supervisor {
             .get_mut(&generation)
             .and_then(|it| it.drains_since.take());
         if let Some(since) = since {
-            self.desk.metrics.drained(since.elapsed());
+            let took = since.elapsed();
+            self.desk.tally.count(move |metrics| metrics.drained(took));
         }
     }
 

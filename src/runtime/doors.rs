@@ -126,6 +126,7 @@ impl Supervisor {
     /// Lets people in, if they are not yet.
     pub(super) fn let_in(&mut self) {
         if self.let_in_at.take().is_some() {
+            self.desk.tally.metrics();
             self.doors.let_in(&self.settings, &self.asking);
         }
     }

@@ -275,7 +275,7 @@ impl Supervisor {
         if killed || waited_for {
             let cut = u64::try_from(busy).unwrap_or_default();
             self.desk.cut += cut;
-            self.desk.metrics.cut(cut);
+            self.desk.tally.count(move |metrics| metrics.cut(cut));
         }
         if killed {
             tracing::warn!(

@@ -20,6 +20,7 @@ mod picture;
 mod probing;
 mod signalled;
 mod story;
+mod tally;
 mod upstream;
 
 use std::{

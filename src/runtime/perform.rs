@@ -80,7 +80,7 @@ impl Supervisor {
             return;
         };
         if !std::mem::replace(&mut it.killed, true) {
-            self.desk.metrics.killed();
+            self.desk.tally.count(|metrics| metrics.killed());
         }
     }
 

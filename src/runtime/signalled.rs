@@ -21,7 +21,8 @@ impl Supervisor {
         }
         let signal = Signal::new(number);
         let named = signal.map_or_else(|| number.to_string(), |signal| signal.to_string());
-        self.desk.metrics.signal(named.strip_prefix("SIG").unwrap_or(&named));
+        let name = named.strip_prefix("SIG").unwrap_or(&named).to_owned();
+        self.desk.tally.count(move |metrics| metrics.signal(&name));
         tracing::debug!(signal = named, sender, user, "heard a signal");
         let restarts = self.settings.on_hup() == OnHup::Restart;
         match signal {
