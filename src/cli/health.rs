@@ -60,6 +60,7 @@ pub(super) fn health(probe: Probe, vars: &[(OsString, OsString)], out: &mut dyn 
         (Err(missing), Admin::At(address)) => over_http(probe, address).unwrap_or((missing.to_string(), false)),
         (Err(missing), Admin::Off) => (missing.to_string(), false),
     };
+    let reason = reason.replace("\n ", ";").replace('\n', "; ");
     // Docker keeps what a check says, and shows it to whoever inspects the container.
     finish(out, &format!("{reason}\n"), if healthy { 0 } else { UNHEALTHY })
 }

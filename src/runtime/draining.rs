@@ -11,6 +11,7 @@ use std::{
 use super::Supervisor;
 use crate::{
     handover::{
+        broker::task::held_sockets,
         census::{self, Census, Connection},
         listening,
         refuser::Refuser,
@@ -26,6 +27,9 @@ const INTERVAL: Duration = Duration::from_millis(20);
 const SHARE: u32 = 10;
 /// Where half-open connections cannot be seen: how long one may take to end up in the old queue, which is a round trip.
 const SETTLE: Duration = Duration::from_millis(250);
+
+/// So long busy connections are believed to be the generation's, before it is looked who holds them, which costs more.
+const BELIEVED: Duration = Duration::from_secs(1);
 
 /// Which connections were the generation's when new ones began to go elsewhere.
 #[derive(Debug)]
@@ -45,6 +49,8 @@ pub(super) struct Draining {
     next_look: Instant,
     /// Was nobody busy at the last look?
     quiet: bool,
+    /// When it is looked whose the busy ones really are; `None` once that was done.
+    ask_whose_at: Option<Instant>,
 }
 
 impl Replaced {
@@ -146,6 +152,7 @@ impl Supervisor {
             it.draining = Some(Draining {
                 next_look: Instant::now(),
                 quiet: false,
+                ask_whose_at: Some(Instant::now() + BELIEVED),
             });
         }
         self.look_at_connections();
@@ -225,6 +232,9 @@ impl Supervisor {
             return false;
         };
         let quiet = settled(&census.half_open) && self.busy_of(generation, &census) == 0;
+        if !quiet {
+            self.disown(generation, &census);
+        }
         let nobody = census.connections.is_empty();
         // A census is taken while connections change, and may miss one: two that say the same are believed.
         let draining = self
@@ -233,6 +243,36 @@ impl Supervisor {
             .and_then(|it| it.draining.as_mut());
         let was_quiet = draining.is_none_or(|it| std::mem::replace(&mut it.quiet, quiet));
         quiet && (nobody || was_quiet)
+    }
+
+    /// Connections that came between the steering and the look at which there are were taken for the generation's, and are its
+    /// successor's: whoever holds them tells. Where that cannot be seen they stay.
+    fn disown(&mut self, generation: u64, census: &Census) {
+        let current = self.state.current().filter(|current| *current != generation);
+        let draining = self
+            .generations
+            .get_mut(&generation)
+            .and_then(|it| it.draining.as_mut());
+        let due = draining.is_some_and(|it| it.ask_whose_at.take_if(|at| *at <= Instant::now()).is_some());
+        let (Some(current), true) = (current, due) else { return };
+        let Some(held) = held_sockets(&self.program_processes(current)) else {
+            return;
+        };
+        let Some(replaced) = self
+            .generations
+            .get_mut(&generation)
+            .and_then(|it| it.replaced.as_mut())
+        else {
+            return;
+        };
+        for it in census.connections.iter().filter(|it| held.contains(&it.inode)) {
+            if let Some(connections) = &mut replaced.connections {
+                connections.remove(&it.cookie);
+            }
+            if let Some(half_open) = &mut replaced.half_open {
+                half_open.remove(&(it.local, it.remote));
+            }
+        }
     }
 
     /// How many connections of the generation are busy; `None` = it cannot be told.

@@ -27,6 +27,7 @@ mod init;
 mod leftovers;
 mod logs;
 mod operate;
+mod ownership;
 mod readiness;
 mod restart;
 mod rollback;
