@@ -191,6 +191,7 @@ mod tests {
                 at: at(4),
             }],
             cut: 1,
+            faults: std::collections::BTreeMap::new(),
             settings: vec![Setting {
                 name: "SEGUE_STOP_TIMEOUT".into(),
                 value: "10s".into(),

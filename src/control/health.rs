@@ -8,7 +8,7 @@ pub struct Verdict {
     /// What was asked for.
     pub name: &'static str,
     /// What it is made of, each with `Ok` and a word on it, or with what is wrong.
-    pub parts: Vec<(&'static str, Result<String, String>)>,
+    pub parts: Vec<(String, Result<String, String>)>,
 }
 
 /// What a probe can ask for.
@@ -26,27 +26,38 @@ impl Probe {
     /// The answer. That there is a status at all shows that the loop turns.
     #[must_use]
     pub fn judge(self, status: &Status) -> Verdict {
-        let turns = ("loop", Ok("turns".to_owned()));
+        let turns = ("loop".to_owned(), Ok("turns".to_owned()));
         match self {
             Probe::Live => Verdict {
                 name: "livez",
-                parts: vec![turns],
+                parts: [turns]
+                    .into_iter()
+                    .chain(status.faults.iter().map(begun_again))
+                    .collect(),
             },
             Probe::Startup => Verdict {
                 name: "startupz",
-                parts: vec![turns, ("started", started(status))],
+                parts: vec![turns, ("started".into(), started(status))],
             },
             Probe::Ready => Verdict {
                 name: "readyz",
                 parts: vec![
                     turns,
-                    ("generation", generation(status)),
-                    ("drain", drain(status)),
-                    ("stop", stop(status)),
+                    ("generation".into(), generation(status)),
+                    ("drain".into(), drain(status)),
+                    ("stop".into(), stop(status)),
                 ],
             },
         }
     }
+}
+
+/// A part that has begun again works, and that it had to is told.
+fn begun_again((part, times): (&String, &u64)) -> (String, Result<String, String>) {
+    (
+        part.clone(),
+        Ok(format!("begun again after a fault of its own, times: {times}")),
+    )
 }
 
 fn started(status: &Status) -> Result<String, String> {
@@ -103,12 +114,34 @@ impl Verdict {
     /// A line for each part, as Kubernetes' own components write them.
     #[must_use]
     pub fn verbose(&self) -> String {
-        let part = |(name, part): &(&str, Result<String, String>)| match part {
+        let part = |(name, part): &(String, Result<String, String>)| match part {
             Ok(word) => format!("[+]{name} ok: {word}\n"),
             Err(why) => format!("[-]{name} failed: {why}\n"),
         };
         let parts: String = self.parts.iter().map(part).collect();
         let outcome = if self.holds() { "passed" } else { "failed" };
         format!("{parts}{} check {outcome}\n", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::sample, Probe};
+
+    #[test]
+    fn a_part_that_has_begun_again_is_told_and_no_failure() {
+        let mut status = sample::status();
+        assert_eq!(
+            Probe::Live.judge(&status).verbose(),
+            "[+]loop ok: turns\nlivez check passed\n"
+        );
+        status.faults.insert("control".into(), 2);
+        let verdict = Probe::Live.judge(&status);
+        assert!(verdict.holds() && verdict.reason() == "ok");
+        let text = verdict.verbose();
+        assert!(
+            text.contains("[+]control ok: begun again after a fault of its own, times: 2\n"),
+            "{text}"
+        );
     }
 }

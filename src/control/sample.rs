@@ -80,6 +80,7 @@ pub(crate) fn status() -> Status {
             restart(2, "crash", "failed", Some("killed by SIGSEGV"), 75_000, 7_390),
         ],
         cut: 2,
+        faults: std::collections::BTreeMap::new(),
         settings: vec![
             setting("SEGUE_ADMIN", "0.0.0.0:9900"),
             setting("SEGUE_READY", "http://127.0.0.1:8080/health"),

@@ -1,6 +1,9 @@
 //! DESCRIBES how segue and its program are: what `segue status`, `/status`, the probes and the page all show. Only data.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -46,6 +49,9 @@ pub struct Status {
     pub cut: u64,
     /// Settings that differ from their defaults.
     pub settings: Vec<Setting>,
+    /// Parts of segue that have begun again after a fault of their own, and how often.
+    #[serde(default)]
+    pub faults: BTreeMap<String, u64>,
 }
 
 /// A stop under way.

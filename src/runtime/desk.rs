@@ -2,7 +2,7 @@
 //! for, and turns commands into the machine's events.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Weak},
     time::{Duration, Instant, SystemTime},
 };
@@ -48,6 +48,8 @@ pub(super) struct Desk {
     pub(super) stop_since: Option<Moment>,
     pub(super) counting: Counting,
     pub(super) tally: Tally,
+    /// Parts that have begun again.
+    pub(super) faults: BTreeMap<String, u64>,
     waiting: Vec<Waiting>,
     /// They wait for the end.
     stop_waiting: Vec<(oneshot::Sender<Answer>, Weak<()>)>,
@@ -74,6 +76,7 @@ impl Desk {
             stop_since: None,
             counting: Counting::default(),
             tally: Tally::default(),
+            faults: BTreeMap::new(),
             waiting: Vec::new(),
             stop_waiting: Vec::new(),
         }

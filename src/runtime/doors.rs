@@ -15,6 +15,7 @@ use super::{
     Supervisor,
     boot::{Refusal, SYSTEM_REFUSED},
     panics::survive_wait,
+    probing::Message,
 };
 use crate::{
     control::{
@@ -77,7 +78,12 @@ impl Doors {
     }
 
     /// Lets people in, as soon as the loop turns.
-    fn let_in(&mut self, settings: &Settings, questions: &mpsc::Sender<Question>) {
+    fn let_in(
+        &mut self,
+        settings: &Settings,
+        questions: &mpsc::Sender<Question>,
+        messages: &mpsc::UnboundedSender<Message>,
+    ) {
         if settings.control == Control::Auto {
             match Socket::automatic(&DIRECTORIES, &place::namespace(), std::process::id()) {
                 Ok(socket) => self.control = Some(socket),
@@ -94,7 +100,7 @@ impl Doors {
                 tracing::info!(address, "admin endpoint");
             }
             let (listeners, questions) = (std::mem::take(&mut self.admin), questions.clone());
-            tokio::spawn(again("admin", async move || {
+            tokio::spawn(again("admin", messages.clone(), async move || {
                 let copies: io::Result<Vec<TcpListener>> = listeners.iter().map(TcpListener::try_clone).collect();
                 match copies {
                     Ok(copies) => match admin::run(copies, questions.clone()).await {},
@@ -112,7 +118,7 @@ impl Doors {
                     tracing::debug!(path = %socket.path.display(), "control socket");
                     let questions = questions.clone();
                     let user = nix::unistd::geteuid().as_raw();
-                    tokio::spawn(again("control", async move || {
+                    tokio::spawn(again("control", messages.clone(), async move || {
                         server::run(&listener, user, &questions).await;
                     }));
                 }
@@ -127,16 +133,18 @@ impl Supervisor {
     pub(super) fn let_in(&mut self) {
         if self.let_in_at.take().is_some() {
             self.desk.tally.metrics();
-            self.doors.let_in(&self.settings, &self.asking);
+            self.doors.let_in(&self.settings, &self.asking, &self.sender);
         }
     }
 }
 
 /// A part of segue that ends by a fault of its own begins again; the fault was logged, and PID 1 goes on.
-async fn again(part: &'static str, work: impl AsyncFn()) {
+async fn again(part: &'static str, messages: mpsc::UnboundedSender<Message>, work: impl AsyncFn()) {
     loop {
         if survive_wait(work()).await.is_none() {
             tracing::error!(part, "a part of segue begins again");
+            // The loop outlives its tasks.
+            messages.send(Message::BegunAgain(part)).ok();
         }
     }
 }

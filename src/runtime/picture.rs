@@ -41,6 +41,7 @@ impl Supervisor {
             last_restarts: self.desk.last_restarts.iter().cloned().collect(),
             cut: self.desk.cut,
             settings: self.differing(),
+            faults: self.desk.faults.clone(),
         }
     }
 

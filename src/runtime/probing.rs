@@ -35,6 +35,8 @@ pub(super) enum Message {
         /// Is there any use in making it?
         go: oneshot::Sender<bool>,
     },
+    /// A part of segue has begun again.
+    BegunAgain(&'static str),
     /// The generation has had enough time to listen.
     Waiting(u64),
     /// Look whether the program listens by now, where its calls are not seen.
@@ -127,6 +129,7 @@ impl Supervisor {
                 }
                 self.events.push_back(Event::BecameReady { generation });
             }
+            Message::BegunAgain(part) => *self.desk.faults.entry(part.to_owned()).or_default() += 1,
             Message::Waiting(generation) => self.tell_what_is_waited_for(generation),
             Message::Look(generation) => {
                 if listening::any(&self.program_processes(generation), &[]) {
