@@ -33,6 +33,9 @@ use crate::{
 /// After the start of the program, before there is time for people: its own start comes first.
 const AT_REST: Duration = Duration::from_millis(5);
 
+/// Turns of tasks between two looks at what has happened outside.
+const EVENT_INTERVAL: u32 = 4;
+
 /// Questions that wait for the loop; whoever has one more waits for room.
 const QUESTIONS: usize = 16;
 
@@ -50,6 +53,9 @@ pub fn run(inherited: Inherited, program: Vec<OsString>, adjust: impl FnOnce(&mu
     match tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
+        // After so few turns of tasks it is looked whether something has happened outside: clients who ask without end must not
+        // keep a signal waiting.
+        .event_interval(EVENT_INTERVAL)
         .build()
     {
         Ok(runtime) => {

@@ -147,7 +147,12 @@ impl Supervisor {
                 return code;
             }
             if let Some(happening) = survive_wait(self.next(&mut inbox)).await {
+                let asked = matches!(happening, Happening::Question(_) | Happening::Count);
                 survive(|| self.translate(happening)).await;
+                if asked {
+                    // Whoever asks has time: what has happened outside meanwhile comes first.
+                    tokio::task::yield_now().await;
+                }
             }
         }
     }
