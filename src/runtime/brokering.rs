@@ -98,7 +98,9 @@ impl Supervisor {
                 }
             }
             Installed::No { errno } => {
-                tell_no_handover(&trap::refusal(errno));
+                let why = trap::refusal(errno);
+                tell_no_handover(&why);
+                self.desk.no_handover = Some(why);
                 self.trapping = Trapping::No;
             }
         }

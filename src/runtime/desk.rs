@@ -212,11 +212,6 @@ impl Supervisor {
 
     /// After a turn: what of it is remembered.
     pub(super) fn remember(&mut self, event: &Event) {
-        if let Event::BecameReady { generation } = event
-            && let Some(it) = self.generations.get_mut(generation)
-        {
-            it.ready.get_or_insert_with(Moment::now);
-        }
         match event {
             Event::Started { .. } => {
                 let now = SystemTime::now();
@@ -230,21 +225,24 @@ impl Supervisor {
                 self.desk.tally.count(move |metrics| metrics.exited(by_signal));
                 self.note_end_of_drain(*generation);
             }
+            Event::BecameReady { generation } => {
+                if let Some(it) = self.generations.get_mut(generation) {
+                    it.ready.get_or_insert_with(Moment::now);
+                }
+            }
+            Event::StopRequested => {
+                self.desk.stop_since.get_or_insert_with(Moment::now);
+            }
             Event::Booted
             | Event::Prepared { .. }
             | Event::NotStarted { .. }
-            | Event::BecameReady { .. }
             | Event::Emptied { .. }
             | Event::Drained { .. }
             | Event::SignalReceived { .. }
             | Event::RestartRequested { .. }
             | Event::DrainRequested
-            | Event::StopRequested
             | Event::PostStopEnded
             | Event::TimePassed => {}
-        }
-        if *event == Event::StopRequested {
-            self.desk.stop_since.get_or_insert_with(Moment::now);
         }
         let serves = |it: &machine::Generation| it.role == Role::Serving;
         self.desk.started |= self.state.generations().iter().any(serves);

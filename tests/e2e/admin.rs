@@ -39,13 +39,11 @@ fn codes(admin: SocketAddr) -> [u16; 3] {
 /// The example with an admin endpoint, once it is ready.
 fn example(how: As, settings: &[(&str, &str)]) -> (Segue, SocketAddr, SocketAddr) {
     let (port, admin) = (free_port(), free_port());
-    let recipe = Recipe::plain(how, [hello().to_str().unwrap(), &format!("127.0.0.1:{port}")])
+    let mut segue = Recipe::plain(how, [hello().to_str().unwrap(), &format!("127.0.0.1:{port}")])
         .set("SEGUE_ADMIN", format!("127.0.0.1:{admin}"))
-        .set("SEGUE_PROBATION", "100ms");
-    let recipe = settings
-        .iter()
-        .fold(recipe, |recipe, (name, value)| recipe.set(name, value));
-    let mut segue = recipe.start();
+        .set("SEGUE_PROBATION", "100ms")
+        .with(settings)
+        .start();
     segue.ready(1);
     (segue, loopback(port), loopback(admin))
 }

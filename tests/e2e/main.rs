@@ -19,6 +19,7 @@ mod census;
 mod control;
 mod crash;
 mod docker;
+mod ending;
 mod far;
 mod faults;
 mod hostile;

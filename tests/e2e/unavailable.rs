@@ -3,7 +3,9 @@
 use std::process::Command;
 
 use crate::support::{
-    client, directory, free_port, hello, loopback, program,
+    client,
+    command::Desk,
+    directory, free_port, hello, loopback, program,
     segue::{As, Segue},
     wait,
 };
@@ -59,6 +61,18 @@ fn a_kernel_without_notifications() {
         port,
         "this kernel has no seccomp notifications",
     );
+    // Who asks later hears why, too.
+    let desk = Desk::new();
+    let mut segue = behind(&words, &[("SEGUE_CONTROL", desk.path().to_str().unwrap())], port);
+    segue.ready(1);
+    let handover = wait::until("it answers", || {
+        Some(desk.tell(&["status", "--json"])).filter(|it| it.code == 0)
+    });
+    let handover = serde_json::from_str::<serde_json::Value>(&handover.out).unwrap()["handover"].clone();
+    assert_eq!(handover["mode"], "none");
+    let why = handover["why"].as_str().unwrap_or_default();
+    assert!(why.contains("no seccomp notifications"), "{handover}");
+    drop(segue);
     let mut segue = behind(&words, &[("SEGUE_HANDOVER", "transparent")], port);
     assert_eq!(segue.wait(), 71);
     let text = segue.stderr();

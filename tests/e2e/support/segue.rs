@@ -72,6 +72,13 @@ impl Recipe {
         self
     }
 
+    /// With these settings.
+    pub fn with(self, settings: &[(&str, &str)]) -> Recipe {
+        settings
+            .iter()
+            .fold(self, |recipe, (name, value)| recipe.set(name, value))
+    }
+
     /// In this directory.
     pub fn within(mut self, directory: &Path) -> Recipe {
         self.directory = Some(directory.to_owned());
