@@ -155,7 +155,9 @@ fn a_request_in_flight_finishes_in_the_final_stop() {
         .set("SEGUE_READY", "notify")
         .start();
     segue.ready(1);
-    let slow = std::thread::spawn(move || client::get(loopback(port), "/slow?ms=1000"));
+    // Connected here, for a thread may not have got so far when the next request is answered.
+    let stream = std::net::TcpStream::connect(loopback(port)).unwrap();
+    let slow = std::thread::spawn(move || client::exchange(stream, "/slow?ms=1000"));
     client::get(loopback(port), "/").unwrap();
     segue.signal(libc::SIGTERM);
     wait::until("new connections are refused", || {

@@ -75,7 +75,9 @@ pub fn get(address: SocketAddr, path: &str) -> io::Result<String> {
 
 /// One request over this connection, which ends with it.
 pub fn exchange(mut stream: impl Read + Write, path: &str) -> io::Result<String> {
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
+    // In one piece: a server that reads once would answer the first of several, and close under the others.
+    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer).into_owned();
