@@ -27,6 +27,9 @@ pub mod machine;
 pub mod process;
 #[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
+pub mod proxy;
+#[cfg(all(feature = "entrypoint", target_os = "linux"))]
+#[doc(hidden)]
 pub mod readiness;
 #[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]

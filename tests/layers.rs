@@ -13,11 +13,12 @@ use std::{
 };
 
 /// Each folder of `src`, and the folders that it may use.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("machine", &[]),
     ("settings", &[]),
     ("systemd", &[]),
     ("serve", &[]),
+    ("proxy", &["serve"]),
     ("process", &["machine"]),
     ("handover", &["process"]),
     ("readiness", &["process"]),
@@ -29,6 +30,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "settings",
             "process",
             "handover",
+            "proxy",
             "readiness",
             "telemetry",
             "control",

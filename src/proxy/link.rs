@@ -1,0 +1,126 @@
+//! SPEAKS HTTP/1.1 over one connection to a program, a request at a time. It is driven by whoever waits for the answer, not by a
+//! task of its own, which saves two wake-ups per request; while nobody waits nothing is read.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    os::fd::{AsRawFd, RawFd},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    client::conn::{TrySendError, http1},
+};
+use hyper_util::rt::TokioIo;
+use nix::sys::socket::{MsgFlags, recv};
+use tokio::{net::TcpStream, task::AbortHandle};
+
+use super::request_body::RequestBody;
+
+/// A head of 64 KiB fits, and so much of a body is under way.
+const BUFFER: usize = 128 * 1024;
+/// Fields of a response.
+const MAX_FIELDS: usize = 256;
+
+type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
+/// A connection to a program.
+pub(super) struct Link {
+    sender: http1::SendRequest<RequestBody>,
+    driver: Driver,
+    /// Of the driver's own socket: valid as long as that is.
+    socket: RawFd,
+    /// Has it answered a request before?
+    pub(super) used: bool,
+}
+
+impl Link {
+    pub(super) async fn connect(address: SocketAddr) -> io::Result<Link> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let socket = stream.as_raw_fd();
+        let mut builder = http1::Builder::new();
+        builder.max_headers(MAX_FIELDS).max_buf_size(BUFFER);
+        let handshake = builder.handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.map_err(io::Error::other)?;
+        Ok(Link {
+            sender,
+            driver: Box::pin(connection.with_upgrades()),
+            socket,
+            used: false,
+        })
+    }
+
+    /// Asks; the head of the answer. An error that holds the request says that nothing of it was sent.
+    pub(super) async fn ask(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        let driver = &mut self.driver;
+        let mut answer = std::pin::pin!(self.sender.try_send_request(request));
+        let mut driven = false;
+        poll_fn(|context| {
+            if !driven {
+                driven = driver.as_mut().poll(context).is_ready();
+            }
+            answer.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// Goes on reading and writing; an end is the end of the connection.
+    pub(super) fn poll_drive(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.driver.as_mut().poll(context).map(drop)
+    }
+
+    /// The answer was taken to its end: can another request be sent?
+    pub(super) fn is_reusable(&mut self, context: &mut Context<'_>) -> bool {
+        self.poll_drive(context).is_pending() && self.sender.is_ready()
+    }
+
+    /// Nobody has read from it while it was idle: has the program closed it meanwhile, or said something unasked? What the
+    /// kernel knows now counts, and not what the event loop has been told.
+    pub(super) fn is_quiet(&self) -> bool {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        recv(self.socket, &mut [0], flags) == Err(nix::Error::EAGAIN)
+    }
+
+    /// Goes on by itself, to be ended by the handle.
+    pub(super) fn detach(self) -> Detached {
+        let Link { driver, sender, .. } = self;
+        let task = tokio::spawn(async move {
+            // Whoever reads the answer is told of an error there.
+            drop(driver.await);
+        });
+        Detached {
+            task: task.abort_handle(),
+            _sender: sender,
+        }
+    }
+}
+
+/// A link that drives itself. Dropped, the connection is closed.
+#[derive(Debug)]
+pub(super) struct Detached {
+    task: AbortHandle,
+    /// Without it the driver would believe that nobody wants anything any more.
+    _sender: http1::SendRequest<RequestBody>,
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link")
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,94 @@
+//! FORWARDS HTTP requests to whichever generation serves. New ones go to the serving generation, or wait for one; those under way
+//! finish on theirs. It listens nowhere, and decides about no generation.
+
+mod exchange;
+mod fields;
+mod link;
+mod load;
+mod refusal;
+mod request_body;
+mod response_body;
+mod route;
+#[cfg(test)]
+mod tests;
+mod tunnel;
+mod upstream;
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use hyper::{Request, Response, body::Incoming};
+
+use self::route::Route;
+pub use self::{load::Load, response_body::ResponseBody};
+
+/// The proxy; a clone is the same one. Needs a tokio runtime with time and I/O.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    route: Route,
+    waiting: Arc<AtomicUsize>,
+    patience: Option<Duration>,
+}
+
+impl Proxy {
+    /// Requests wait so long for somebody who serves; `None` is for ever.
+    #[must_use]
+    pub fn new(patience: Option<Duration>) -> Proxy {
+        Proxy {
+            route: Route::new(),
+            waiting: Arc::default(),
+            patience,
+        }
+    }
+
+    /// New requests go to this generation, whose program listens on this port of the loopback.
+    pub fn steer(&self, generation: u64, port: u16) {
+        self.route.steer(generation, port);
+    }
+
+    /// New requests wait.
+    pub fn hold(&self) {
+        self.route.hold(None);
+    }
+
+    /// This generation has ended: requests that would go to it wait for the next one.
+    pub fn ended(&self, generation: u64) {
+        self.route.hold(Some(generation));
+    }
+
+    /// No request goes to this generation any more: its idle connections are closed.
+    pub fn rest(&self, generation: u64) {
+        if let Some(upstream) = self.route.get(generation) {
+            upstream.close();
+        }
+    }
+
+    /// Forgets the generation.
+    pub fn release(&self, generation: u64) {
+        self.route.release(generation);
+    }
+
+    /// What the generation is at.
+    #[must_use]
+    pub fn load(&self, generation: u64) -> Load {
+        let upstream = self.route.get(generation);
+        upstream.map(|it| it.counts.load()).unwrap_or_default()
+    }
+
+    /// Requests that wait for somebody who serves.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Relaxed)
+    }
+
+    /// Forwards one request of this client; `None` is one without an address.
+    pub async fn forward(&self, request: Request<Incoming>, client: Option<IpAddr>) -> Response<ResponseBody> {
+        exchange::forward(self, request, client).await
+    }
+}
