@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("machine", &[]),
     ("settings", &[]),
     ("systemd", &[]),
-    ("serve", &[]),
+    ("serve", &["systemd"]),
     ("process", &["machine"]),
     ("handover", &["process"]),
     ("readiness", &["process"]),
