@@ -1,12 +1,20 @@
 //! Segue: a container entrypoint that restarts any program without dropping a connection.
 //!
 //! The binary `segue` is made of the modules that the feature `entrypoint` (on by default) adds; they are public for
-//! the binary and its tests, and promise nothing. A program that wants to be handed its sockets and to say when it is
-//! ready needs [`systemd`] only, which depends on next to nothing.
+//! the binary and its tests, and promise nothing. For programs there are
+//!
+//! - [`systemd`]: be handed sockets, say that you are ready. It is always there and depends on next to nothing:
+//!   `segue = { version = "0.1", default-features = false }`
+//! - [`serve`]: a server for hyper services that stops without failing a request. It is there with the feature `serve`:
+//!   `segue = { version = "0.1", default-features = false, features = ["serve"] }`
+
+#![deny(missing_docs)]
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("segue runs on Linux; on Windows and macOS run it through Docker: docker-compose up --build");
 
+#[cfg(all(feature = "serve", target_os = "linux"))]
+pub mod serve;
 #[cfg(target_os = "linux")]
 pub mod systemd;
 
@@ -34,9 +42,6 @@ pub mod readiness;
 #[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
 pub mod runtime;
-#[cfg(all(feature = "entrypoint", target_os = "linux"))]
-#[doc(hidden)]
-pub mod serve;
 #[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
 pub mod settings;

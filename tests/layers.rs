@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("machine", &[]),
     ("settings", &[]),
     ("systemd", &[]),
-    ("serve", &[]),
+    ("serve", &["systemd"]),
     ("proxy", &["serve"]),
     ("process", &["machine"]),
     ("handover", &["process"]),

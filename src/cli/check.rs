@@ -49,8 +49,9 @@ pub fn check(
             let inherited_sockets = variable("LISTEN_FDS").is_some_and(|value| !value.is_empty());
             faults.extend(settings.cross_check(inherited_sockets).iter().map(ToString::to_string));
             surroundings(&settings, &given, path, &mut faults);
-            if !settings.listen.is_empty() {
-                summary.push(format!("{} free", plural(settings.listen.len(), "address")));
+            let addresses = settings.listen.len() + settings.proxy.len();
+            if addresses > 0 {
+                summary.push(format!("{} free", plural(addresses, "address")));
             }
             warnings
         }
@@ -119,9 +120,10 @@ fn doors(settings: &Settings, given: &[(&'static str, String)], faults: &mut Vec
         Control::Auto | Control::Off => None,
     };
     let listen = settings.listen.iter().map(|it| ("SEGUE_LISTEN", &it.address));
+    let proxy = settings.proxy.iter().map(|address| ("SEGUE_PROXY", address));
     let admin = admin.map(|address| ("SEGUE_ADMIN", address));
     let control = control.as_ref().map(|address| ("SEGUE_CONTROL", address));
-    for (name, address) in listen.chain(admin).chain(control) {
+    for (name, address) in listen.chain(proxy).chain(admin).chain(control) {
         match address::bindable(address) {
             Err(reason) if !(reason.starts_with("in use") && is_its_own(settings, name, given)) => {
                 faults.push(format!("{name}=\"{address}\": {reason}"));
@@ -257,14 +259,16 @@ mod tests {
         let (code, text) = run(
             &[
                 ("SEGUE_ADMIN", &taken.local_addr().unwrap().to_string()),
+                ("SEGUE_PROXY", &taken.local_addr().unwrap().to_string()),
                 ("SEGUE_CONTROL", &format!("{there}/missing/segue.sock")),
                 ("SEGUE_PID_FILE", there),
             ],
             false,
             None,
         );
-        assert_eq!((code, text.lines().count()), (78, 3), "{text}");
+        assert_eq!((code, text.lines().count()), (78, 4), "{text}");
         for part in [
+            "SEGUE_PROXY=\"127.0.0.1:",
             "SEGUE_ADMIN=\"127.0.0.1:",
             "in use",
             "SEGUE_CONTROL=\"unix:",

@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn json_is_an_array_of_objects() {
-        let (code, text) = run(&[("SEGUE_STOP_TIMEOUT", "30")], &["STOP_TIMEOUT", "PROXY"], true);
+        let (code, text) = run(&[("SEGUE_STOP_TIMEOUT", "30")], &["STOP_TIMEOUT", "WATCH"], true);
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(code, 78);
         assert_eq!(json[0]["value"], "30");

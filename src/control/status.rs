@@ -96,7 +96,7 @@ pub struct Connections {
 /// What happens to listening sockets in a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
-    /// `transparent`, `listen-fds` or `none`.
+    /// `transparent`, `listen-fds`, `proxy` or `none`.
     pub mode: String,
     /// Why it is none although it was hoped for.
     pub why: Option<String>,

@@ -85,6 +85,8 @@ pub fn has_ipv6() -> bool {
 /// When a socket gets SO_REUSEPORT, which makes it a member of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {
+    /// Never: the socket is in no group.
+    Never,
     /// Before the bind: others with the option may have the address already.
     Allowed,
     /// After the bind: a foreign listener on the address is an error, as it would be without segue, and never silently

@@ -125,8 +125,8 @@ impl Exchange<'_> {
         }
         let _waiting = Waiting::begin(&self.proxy.waiting);
         match self.until() {
-            Some(until) => timeout_at(until, self.proxy.route.somebody()).await.ok(),
-            None => Some(self.proxy.route.somebody().await),
+            Some(until) => timeout_at(until, self.proxy.route.somebody()).await.ok().flatten(),
+            None => self.proxy.route.somebody().await,
         }
     }
 
@@ -140,9 +140,10 @@ impl Exchange<'_> {
         }
         let next = until.min(now + self.pause);
         self.pause = LONGEST_PAUSE.min(self.pause * 2);
-        // Either is as good.
-        drop(timeout_at(next, self.proxy.route.other_than(refused)).await);
-        Ok(())
+        match timeout_at(next, self.proxy.route.other_than(refused)).await {
+            Ok(true) | Err(_) => Ok(()),
+            Ok(false) => Err(()),
+        }
     }
 }
 
@@ -240,7 +241,7 @@ fn refused(refusal: Refusal, version: Version) -> Response<ResponseBody> {
 fn unavailable(why: &str) -> Response<ResponseBody> {
     let mut response = own(
         StatusCode::SERVICE_UNAVAILABLE,
-        format!("segue: {why}, and SEGUE_READY_TIMEOUT is over\n"),
+        format!("segue: {why}, and waiting is over (SEGUE_READY_TIMEOUT, or a stop)\n"),
     );
     response
         .headers_mut()

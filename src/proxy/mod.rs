@@ -3,6 +3,7 @@
 
 mod exchange;
 mod fields;
+mod front;
 mod link;
 mod load;
 mod refusal;
@@ -15,7 +16,6 @@ mod tunnel;
 mod upstream;
 
 use std::{
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -23,10 +23,8 @@ use std::{
     time::Duration,
 };
 
-use hyper::{Request, Response, body::Incoming};
-
 use self::route::Route;
-pub use self::{load::Load, response_body::ResponseBody};
+pub use self::{front::server, load::Load};
 
 /// The proxy; a clone is the same one. Needs a tokio runtime with time and I/O.
 #[derive(Debug, Clone)]
@@ -69,6 +67,17 @@ impl Proxy {
         }
     }
 
+    /// Nobody will serve any more: requests wait no longer.
+    pub fn give_up(&self) {
+        self.route.give_up();
+    }
+
+    /// Does anybody serve?
+    #[must_use]
+    pub fn is_served(&self) -> bool {
+        self.route.serving().is_some()
+    }
+
     /// Forgets the generation.
     pub fn release(&self, generation: u64) {
         self.route.release(generation);
@@ -85,10 +94,5 @@ impl Proxy {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.load(Relaxed)
-    }
-
-    /// Forwards one request of this client; `None` is one without an address.
-    pub async fn forward(&self, request: Request<Incoming>, client: Option<IpAddr>) -> Response<ResponseBody> {
-        exchange::forward(self, request, client).await
     }
 }

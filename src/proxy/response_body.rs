@@ -18,7 +18,7 @@ use super::{
 
 /// The body of a response on its way to the client.
 #[derive(Debug)]
-pub struct ResponseBody(Source);
+pub(super) struct ResponseBody(Source);
 
 #[derive(Debug)]
 enum Source {

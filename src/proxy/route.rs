@@ -11,6 +11,8 @@ use super::upstream::Upstream;
 struct State {
     known: BTreeMap<u64, Arc<Upstream>>,
     serving: Option<Arc<Upstream>>,
+    /// Nobody will serve who does not serve now.
+    over: bool,
 }
 
 /// All who ask share it.
@@ -41,6 +43,11 @@ impl Route {
         });
     }
 
+    /// Nobody else will serve.
+    pub(super) fn give_up(&self) {
+        self.0.send_modify(|state| state.over = true);
+    }
+
     /// It is of no more use.
     pub(super) fn release(&self, generation: u64) {
         self.hold(Some(generation));
@@ -63,26 +70,20 @@ impl Route {
         self.0.borrow().serving.clone()
     }
 
-    /// Who serves as soon as somebody does.
-    pub(super) async fn somebody(&self) -> Arc<Upstream> {
+    /// Who serves, as soon as somebody does; `None` once nobody will.
+    pub(super) async fn somebody(&self) -> Option<Arc<Upstream>> {
         let mut changes = self.0.subscribe();
-        loop {
-            if let Some(serving) = changes.borrow_and_update().serving.clone() {
-                return serving;
-            }
-            if changes.changed().await.is_err() {
-                // `self` holds the sender.
-                std::future::pending::<()>().await;
-            }
-        }
+        let decided = |state: &State| state.over || state.serving.is_some();
+        let state = changes.wait_for(decided).await.ok()?;
+        state.serving.clone()
     }
 
-    /// Until somebody else than this one serves.
-    pub(super) async fn other_than(&self, upstream: &Arc<Upstream>) {
+    /// Until somebody else than this one serves: true; or nobody will.
+    pub(super) async fn other_than(&self, upstream: &Arc<Upstream>) -> bool {
         let mut changes = self.0.subscribe();
         let other = |state: &State| state.serving.as_ref().is_some_and(|it| !Arc::ptr_eq(it, upstream));
-        // `self` holds the sender.
-        drop(changes.wait_for(other).await);
+        let state = changes.wait_for(|state| state.over || other(state)).await;
+        state.is_ok_and(|state| other(&state))
     }
 }
 
@@ -100,24 +101,25 @@ mod tests {
         assert!(timeout(Duration::ZERO, route.somebody()).await.is_err());
         let waits = tokio::spawn({
             let route = route.clone();
-            async move { route.somebody().await.generation }
+            async move { route.somebody().await.unwrap().generation }
         });
         tokio::task::yield_now().await;
         route.steer(1, 81);
         assert_eq!(waits.await.unwrap(), 1);
-        let first = route.somebody().await;
+        let first = route.somebody().await.unwrap();
         assert!(timeout(Duration::ZERO, route.other_than(&first)).await.is_err());
         route.steer(2, 82);
-        route.other_than(&first).await;
+        assert!(route.other_than(&first).await);
         route.hold(Some(1));
         assert_eq!(route.serving().unwrap().generation, 2, "1 had none any more");
         route.steer(1, 81);
         assert!(
-            std::sync::Arc::ptr_eq(&route.somebody().await, &first),
+            std::sync::Arc::ptr_eq(&route.somebody().await.unwrap(), &first),
             "back to the same"
         );
         route.release(1);
         assert!(route.serving().is_none() && route.get(1).is_none() && route.get(2).is_some());
-        route.hold(None);
+        route.give_up();
+        assert!(route.somebody().await.is_none() && !route.other_than(&first).await);
     }
 }

@@ -6,14 +6,11 @@ mod restarts;
 mod upgrades;
 
 use std::{
-    convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -26,30 +23,11 @@ use super::Proxy;
 const LONG: Duration = Duration::from_secs(20);
 
 /// Serves the proxy on a port of its own.
-async fn front(proxy: &Proxy, http2: bool) -> SocketAddr {
+async fn front(proxy: &Proxy) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let proxy = proxy.clone();
-    tokio::spawn(async move {
-        loop {
-            let (stream, client) = listener.accept().await.unwrap();
-            let (stream, proxy) = (TokioIo::new(stream), proxy.clone());
-            let service = service_fn(move |request| {
-                let proxy = proxy.clone();
-                async move { Ok::<_, Infallible>(proxy.forward(request, Some(client.ip())).await) }
-            });
-            tokio::spawn(async move {
-                if http2 {
-                    let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                    server.serve_connection(stream, service).await.ok();
-                } else {
-                    let mut server = hyper::server::conn::http1::Builder::new();
-                    server.max_buf_size(128 * 1024).max_headers(256);
-                    server.serve_connection(stream, service).with_upgrades().await.ok();
-                }
-            });
-        }
-    });
+    let (server, proxy) = (super::front::server(), proxy.clone());
+    tokio::spawn(async move { proxy.serve(server, [listener.into()], std::future::pending()).await });
     address
 }
 
@@ -102,7 +80,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 async fn with(port: u16) -> (Proxy, SocketAddr) {
     let proxy = Proxy::new(Some(LONG));
     proxy.steer(1, port);
-    let front = front(&proxy, false).await;
+    let front = front(&proxy).await;
     (proxy, front)
 }
 

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::Path};
 
 use nix::unistd::getpid;
 
-use super::{brokering::Trapping, doors::Doors};
+use super::{brokering::Trapping, doors::Doors, front::Front};
 use crate::{
     handover::{inherited, listener::Place, sockets::Sockets},
     machine::{Limits, Mode, Policy},
@@ -35,6 +35,8 @@ pub(super) struct Booted {
     pub(super) settings: Settings,
     pub(super) limits: Limits,
     pub(super) sockets: Sockets,
+    /// What is served by segue itself.
+    pub(super) front: Option<Front>,
     pub(super) trapping: Trapping,
     /// Why there is no hand-over although it was hoped for.
     pub(super) no_handover: Option<String>,
@@ -83,7 +85,10 @@ pub(super) fn boot(
     }
     let doors = Doors::open(&settings, directory)?;
     let mut sockets = Sockets::default();
-    if settings.handover == Handover::None {
+    let front = Front::open(&settings)?;
+    if front.is_some() {
+        warnings.extend(given_sockets.then(|| "SEGUE_PROXY: the sockets in LISTEN_FDS are not used".into()));
+    } else if settings.handover == Handover::None {
         warnings.extend((!settings.listen.is_empty()).then(|| "SEGUE_HANDOVER=none: SEGUE_LISTEN is not used".into()));
     } else {
         sockets.add_given(inherited::take(environment));
@@ -95,6 +100,7 @@ pub(super) fn boot(
         settings,
         limits,
         sockets,
+        front,
         trapping,
         no_handover,
         given_sockets,
@@ -109,6 +115,7 @@ pub(super) fn boot(
 fn trapping(settings: &Settings, given_sockets: bool) -> Result<(Trapping, Option<String>), Refusal> {
     let required = match settings.handover {
         Handover::Transparent => true,
+        Handover::Auto if !settings.proxy.is_empty() => return Ok((Trapping::No, None)),
         Handover::Auto if settings.listen.is_empty() && !given_sockets => false,
         Handover::Auto | Handover::ListenFds | Handover::Proxy | Handover::None => return Ok((Trapping::No, None)),
     };
@@ -163,7 +170,7 @@ fn bind_one(name: &str, address: &Address, sockets: &mut Sockets) -> Vec<(&'stat
     }
 }
 
-fn reason(error: &std::io::Error) -> String {
+pub(super) fn reason(error: &std::io::Error) -> String {
     match error.raw_os_error() {
         Some(libc::EADDRINUSE) => "somebody else listens there (address in use)".into(),
         Some(libc::EADDRNOTAVAIL) => "this machine does not have that address".into(),

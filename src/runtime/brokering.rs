@@ -215,7 +215,9 @@ impl Supervisor {
         let Some(it) = self.generations.get(&generation).filter(|_| waits) else {
             return;
         };
-        let missing = if it.listens.is_empty() {
+        let missing = if self.front.is_some() {
+            "it does not accept connections on its PORT"
+        } else if it.listens.is_empty() {
             "it does not listen on any socket"
         } else {
             "it does not listen on every address that the serving generation listens on"

@@ -141,6 +141,9 @@ impl Supervisor {
     }
 
     fn main_ended(&mut self, generation: u64, pid: Pid) {
+        if let Some(front) = &self.front {
+            front.proxy.ended(generation);
+        }
         if let Some(it) = self.generations.get_mut(&generation) {
             it.stop_probing();
             if let Some(main) = it.main.as_mut().filter(|main| main.pid == pid) {

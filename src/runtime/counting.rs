@@ -65,6 +65,16 @@ impl Counting {
 impl Supervisor {
     /// Answers with the numbers of connections, now or when they are counted.
     pub(super) fn answer_with_connections(&mut self, asker: Asker) {
+        if let Some(front) = &self.front {
+            let by_generation = Some(self.counts_of_front(front));
+            self.desk.counting.last = Some(Counted {
+                at: Instant::now(),
+                spent: Duration::ZERO,
+                by_generation,
+                tells_idle: Some(true),
+            });
+            return self.answer(asker);
+        }
         let counting = &mut self.desk.counting;
         let fresh = |last: &Counted| last.at.elapsed() < FRESH.max(last.spent.saturating_mul(SHARE));
         if counting.taking.is_none() && counting.last.as_ref().is_some_and(fresh) {

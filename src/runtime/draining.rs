@@ -43,6 +43,16 @@ pub(super) struct Replaced {
     waits: bool,
 }
 
+impl Draining {
+    pub(super) fn begin() -> Draining {
+        Draining {
+            next_look: Instant::now(),
+            quiet: false,
+            ask_whose_at: Some(Instant::now() + BELIEVED),
+        }
+    }
+}
+
 /// A wait under way.
 #[derive(Debug)]
 pub(super) struct Draining {
@@ -71,7 +81,7 @@ impl Replaced {
 
 impl Supervisor {
     /// Does the program finish its connections itself when it gets the stop signal?
-    fn drains_itself(&self, generation: u64) -> bool {
+    pub(super) fn drains_itself(&self, generation: u64) -> bool {
         match self.settings.drain {
             DrainMode::Signal => true,
             DrainMode::Connections => false,
@@ -138,6 +148,9 @@ impl Supervisor {
 
     /// Begins to wait.
     pub(super) fn drain(&mut self, generation: u64, last: bool) {
+        if self.front.is_some() {
+            return self.drain_front(generation, last);
+        }
         let itself = self.drains_itself(generation);
         let nothing_to_see = !last && self.sockets.places().is_empty();
         if (last && itself) || nothing_to_see {
@@ -149,11 +162,7 @@ impl Supervisor {
         }
         self.note_what_is_due();
         if let Some(it) = self.generations.get_mut(&generation) {
-            it.draining = Some(Draining {
-                next_look: Instant::now(),
-                quiet: false,
-                ask_whose_at: Some(Instant::now() + BELIEVED),
-            });
+            it.draining = Some(Draining::begin());
         }
         self.look_at_connections();
     }
@@ -211,6 +220,9 @@ impl Supervisor {
     }
 
     fn is_drained(&mut self, generation: u64) -> bool {
+        if let Some(front) = &self.front {
+            return self.is_front_drained(front, generation);
+        }
         if self.sockets.queued(generation) > 0 {
             return false;
         }
@@ -277,6 +289,9 @@ impl Supervisor {
 
     /// How many connections of the generation are busy; `None` = it cannot be told.
     pub(super) fn busy(&mut self, generation: u64) -> Option<usize> {
+        if let Some(front) = &self.front {
+            return Some(front.proxy.load(generation).busy(self.settings.drain_idle));
+        }
         let ports = self.ports(generation);
         let census = census::connections(&ports).ok()?;
         Some(self.busy_of(generation, &census))

@@ -22,6 +22,8 @@ pub(super) struct Generation {
     /// When it began, in clock ticks since boot.
     pub(super) began: u64,
     pub(super) notify: Option<NotifySocket>,
+    /// Where its program is to listen, in proxy mode.
+    pub(super) port: Option<u16>,
     pub(super) probing: Option<AbortHandle>,
     /// Where the child tells what became of its trap, until that was read.
     pub(super) channel: Option<OwnedFd>,
@@ -55,6 +57,7 @@ impl Generation {
             ready: None,
             began: send::ticks_since_boot(),
             notify: None,
+            port: None,
             probing: None,
             channel: None,
             listens: HashSet::new(),

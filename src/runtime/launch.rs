@@ -45,7 +45,8 @@ impl Supervisor {
         };
         let mut environment = self.environment_of(generation)?;
         let mut notify = None;
-        if self.settings.ready == Ready::Notify || (self.settings.ready == Ready::Auto && self.trapping.is_on()) {
+        let auto = self.settings.ready == Ready::Auto && (self.trapping.is_on() || self.front.is_some());
+        if self.settings.ready == Ready::Notify || auto {
             let address = notify::Address::open();
             let address = address.map_err(|error| refused("cannot make a notification socket", &error))?;
             environment.set("NOTIFY_SOCKET", &address.name);
@@ -105,6 +106,9 @@ impl Supervisor {
                 reason: fault.to_string(),
             })?;
         environment.set("SEGUE_GENERATION", generation.to_string());
+        if let Some(port) = self.generations.get(&generation).and_then(|it| it.port) {
+            environment.set("PORT", port.to_string());
+        }
         Ok(environment)
     }
 

@@ -17,6 +17,7 @@ use super::{
     brokering,
     desk::Desk,
     doors::Doors,
+    front,
     upstream::Upstream,
 };
 use crate::{
@@ -55,7 +56,11 @@ pub fn run(inherited: Inherited, program: Vec<OsString>, adjust: impl FnOnce(&mu
         .enable_time()
         // After so few turns of tasks it is looked whether something has happened outside: clients who ask without end must not
         // keep a signal waiting.
-        .event_interval(EVENT_INTERVAL)
+        .event_interval(if booted.front.is_some() {
+            front::EVENT_INTERVAL
+        } else {
+            EVENT_INTERVAL
+        })
         .build()
     {
         Ok(runtime) => {
@@ -89,6 +94,7 @@ async fn supervise(
         settings,
         limits,
         sockets,
+        front,
         trapping,
         given_sockets,
         no_handover,
@@ -108,6 +114,7 @@ async fn supervise(
         environment,
         given_sockets,
         sockets,
+        front,
         trapping,
         brokers: BTreeMap::new(),
         refusers: Vec::new(),
@@ -156,6 +163,7 @@ async fn supervise(
     let code = match Signals::install() {
         Ok(signals) => {
             supervisor.let_in_at = Some(Instant::now() + AT_REST);
+            supervisor.serve_public();
             let inbox = Inbox {
                 signals,
                 messages,
@@ -173,5 +181,6 @@ async fn supervise(
     };
     // Dropped by hand: its files are removed.
     supervisor.doors = Doors::default();
+    supervisor.front = None;
     code
 }

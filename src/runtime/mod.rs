@@ -10,6 +10,7 @@ mod desk;
 mod doors;
 mod draining;
 mod environment;
+mod front;
 mod generation;
 mod launch;
 mod leftovers;
@@ -17,6 +18,7 @@ mod life;
 mod panics;
 mod perform;
 mod picture;
+mod port;
 mod probing;
 mod signalled;
 mod story;
@@ -39,6 +41,7 @@ use self::{
     children::Task,
     desk::Desk,
     doors::Doors,
+    front::Front,
     generation::Generation,
     launch::Launching,
     panics::{survive, survive_wait},
@@ -70,6 +73,8 @@ struct Supervisor {
     environment: Vec<(OsString, OsString)>,
     given_sockets: bool,
     sockets: Sockets,
+    /// The public side of proxy mode.
+    front: Option<Front>,
     trapping: Trapping,
     /// Who answers the binds of a generation.
     brokers: BTreeMap<u64, Broker>,

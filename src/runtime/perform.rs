@@ -19,6 +19,7 @@ impl Supervisor {
             Action::Start { generation } => {
                 self.generations.entry(*generation).or_insert_with(Generation::new);
                 self.forget_closed_listeners();
+                self.give_port(*generation);
                 if let Err(fault) = self.start_program(*generation) {
                     self.events.push_back(Event::NotStarted {
                         generation: *generation,
@@ -35,6 +36,9 @@ impl Supervisor {
             }
             Action::Hold => {
                 note("hold new connections", self.sockets.hold());
+                if let Some(front) = &self.front {
+                    front.proxy.hold();
+                }
                 self.note_replaced(None);
             }
             Action::Terminate { generation } => {
@@ -58,8 +62,16 @@ impl Supervisor {
                 self.generations.remove(generation);
                 self.brokers.remove(generation);
                 note("release its sockets", self.sockets.release(*generation));
+                if let Some(front) = &self.front {
+                    front.proxy.release(*generation);
+                }
             }
-            Action::CloseListeners => self.sockets.close(),
+            Action::CloseListeners => {
+                self.sockets.close();
+                if let Some(front) = &mut self.front {
+                    front.close();
+                }
+            }
             Action::PostStop => self.post_stop(),
             Action::KillPostStop => {
                 for (pid, _) in self.tasks.iter().filter(|(_, task)| matches!(task, Task::PostStop)) {
@@ -111,6 +123,7 @@ impl Supervisor {
     fn steer(&mut self, generation: u64) {
         let settled = self.settings.ready != Ready::Started;
         note("steer new connections", self.sockets.steer(generation, settled));
+        self.forward_to(generation);
         self.note_replaced(Some(generation));
         let others = self
             .generations
@@ -184,8 +197,10 @@ impl Supervisor {
 
     /// Without hand-over, a program that listens itself cannot run twice: it is stopped first.
     pub(super) fn choose_mode(&mut self) {
-        let handed_over =
-            self.trapping.is_on() || !self.sockets.is_empty() || self.settings.handover == Handover::ListenFds;
+        let handed_over = self.front.is_some()
+            || self.trapping.is_on()
+            || !self.sockets.is_empty()
+            || self.settings.handover == Handover::ListenFds;
         if handed_over || self.settings.restart_mode == RestartMode::StopFirst || self.state.is_restarting() {
             return;
         }

@@ -57,7 +57,11 @@ impl Supervisor {
             .map(|own| own.listens.iter().map(told).collect())
             .unwrap_or_default();
         if listens.is_empty() && !self.trapping.is_on() {
-            // Its calls are not seen; what it was passed is known.
+            // Its calls are not seen; what it was passed, or told, is known.
+            let port = own.and_then(|own| own.port);
+            listens.extend(port.map(|port| format!("localhost:{port}")));
+        }
+        if listens.is_empty() && !self.trapping.is_on() {
             listens = self.settings.listen.iter().map(|it| it.address.to_string()).collect();
         }
         listens.sort();
@@ -73,7 +77,9 @@ impl Supervisor {
     }
 
     fn handover(&self) -> Handover {
-        let mode = if self.trapping.is_on() {
+        let mode = if self.front.is_some() {
+            "proxy"
+        } else if self.trapping.is_on() {
             "transparent"
         } else if self.sockets.is_empty() {
             "none"
@@ -142,6 +148,9 @@ impl Supervisor {
             Ready::Notify => ("it has not said READY=1 yet", "SEGUE_READY=listening"),
             Ready::Tcp(_) | Ready::Http(_) => ("SEGUE_READY is not answered yet", "SEGUE_READY=started"),
             Ready::Exec(_) => ("the command of SEGUE_READY does not succeed yet", "SEGUE_READY=started"),
+            Ready::Auto | Ready::Listening if self.front.is_some() => {
+                ("it does not accept connections on its PORT yet", "SEGUE_READY=started")
+            }
             Ready::Auto | Ready::Listening if listens => (
                 "it does not listen on every address that the serving generation listens on",
                 "SEGUE_READY=notify",

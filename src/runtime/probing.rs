@@ -11,6 +11,7 @@ use super::{
     Supervisor,
     brokering::wait_for_listening,
     children::{Task, user_of},
+    front,
 };
 use crate::{
     handover::listening,
@@ -21,6 +22,9 @@ use crate::{
 
 /// How long a command that asks after readiness may take.
 const COMMAND_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Between two attempts to connect to a program that begins.
+const SHORTEST_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
 
 /// What a task wants of the loop.
 #[derive(Debug)]
@@ -51,6 +55,13 @@ pub(super) enum Message {
 impl Supervisor {
     /// The program was executed: what shows that it is ready?
     pub(super) fn look_for_readiness(&mut self, generation: u64) {
+        let port = self.generations.get(&generation).and_then(|it| it.port);
+        let port = port.filter(|_| self.front.is_some());
+        let by_listening = matches!(self.settings.ready, Ready::Auto | Ready::Listening);
+        if let Some(port) = port.filter(|_| by_listening) {
+            let asks = ask_its_port(generation, port, self.sender.clone());
+            return self.set_probing(generation, tokio::spawn(asks).abort_handle());
+        }
         let question = match &self.settings.ready {
             Ready::Auto | Ready::Listening if self.is_seen(generation) => {
                 let waits = wait_for_listening(generation, self.sender.clone());
@@ -66,11 +77,11 @@ impl Supervisor {
             }
             Ready::Notify => return,
             Ready::Tcp(address) => Some(Question {
-                target: target(address),
+                target: self.target(address, port),
                 http: None,
             }),
             Ready::Http(HttpProbe { address, host, path }) => Some(Question {
-                target: target(address),
+                target: self.target(address, port),
                 http: Some((host.clone(), path.clone())),
             }),
             Ready::Exec(_) => None,
@@ -116,6 +127,19 @@ impl Supervisor {
         }
     }
 
+    /// Whoever is asked at a public address of the proxy is the generation behind it, as with the other ways to hand over.
+    fn target(&self, address: &Address, port: Option<u16>) -> Target {
+        let public = self
+            .settings
+            .proxy
+            .iter()
+            .any(|it| it.port().is_some() && it.port() == address.port());
+        match port {
+            Some(port) if public => Target::Tcp(probe::loopbacks(port)),
+            Some(_) | None => target(address),
+        }
+    }
+
     /// Are the program's calls seen?
     fn is_seen(&self, generation: u64) -> bool {
         self.brokers.contains_key(&generation)
@@ -129,7 +153,12 @@ impl Supervisor {
                 }
                 self.events.push_back(Event::BecameReady { generation });
             }
-            Message::BegunAgain(part) => *self.desk.faults.entry(part.to_owned()).or_default() += 1,
+            Message::BegunAgain(part) => {
+                *self.desk.faults.entry(part.to_owned()).or_default() += 1;
+                if part == front::PART {
+                    self.serve_public();
+                }
+            }
             Message::Waiting(generation) => self.tell_what_is_waited_for(generation),
             Message::Look(generation) => {
                 if listening::any(&self.program_processes(generation), &[]) {
@@ -174,6 +203,25 @@ fn target(address: &Address) -> Target {
         Address::AnyInterface(port) | Address::Localhost(port) => Target::Tcp(probe::loopbacks(*port)),
         Address::Unix(path) => Target::Unix(path.clone()),
     }
+}
+
+/// In proxy mode: connects to where the program is to listen, often at first, so that nobody waits longer than it takes.
+async fn ask_its_port(generation: u64, port: u16, sender: mpsc::UnboundedSender<Message>) {
+    let question = Question {
+        target: Target::Tcp(probe::loopbacks(port)),
+        http: None,
+    };
+    let asks = async {
+        let mut pause = SHORTEST_PAUSE;
+        while let Err(why) = question.ask(|_, _| std::future::ready(true)).await {
+            tracing::trace!(generation, why, "not ready");
+            tokio::time::sleep(pause).await;
+            pause = probe::INTERVAL.min(pause * 2);
+        }
+        // The loop outlives its tasks.
+        sender.send(Message::Ready(generation)).ok();
+    };
+    tokio::join!(asks, wait_for_listening(generation, sender.clone()));
 }
 
 async fn ask(generation: u64, question: Question, sender: mpsc::UnboundedSender<Message>) {

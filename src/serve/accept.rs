@@ -10,24 +10,23 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::{Sleep, sleep},
-};
+use tokio::time::{Sleep, sleep};
+
+use super::listener::{Listener, Socket};
 
 /// How long it pauses when files or memory are used up (EMFILE, ENFILE, ENOBUFS), or for an error that is not known.
 const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(super) struct Acceptor {
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     /// Who is asked first, so that a busy one does not keep the others waiting.
     first: usize,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Acceptor {
-    pub(super) fn new(listeners: Vec<TcpListener>) -> Acceptor {
+    pub(super) fn new(listeners: Vec<Listener>) -> Acceptor {
         Acceptor {
             listeners,
             first: 0,
@@ -36,8 +35,14 @@ impl Acceptor {
     }
 
     /// The next connection, or why there is none; after that it pauses. Nothing is lost if this is dropped.
-    pub(super) async fn accept(&mut self) -> Result<(TcpStream, SocketAddr)> {
+    pub(super) async fn accept(&mut self) -> Result<(Socket, Option<SocketAddr>)> {
         poll_fn(|context| self.poll_accept(context)).await
+    }
+
+    /// Takes what has come and no more: from here on connections are refused.
+    pub(super) fn close(&mut self) -> Vec<(Socket, Option<SocketAddr>)> {
+        let listeners = std::mem::take(&mut self.listeners);
+        listeners.into_iter().flat_map(Listener::close).collect()
     }
 
     /// Ends a pause: a connection has ended, so that there is room for another.
@@ -45,7 +50,7 @@ impl Acceptor {
         self.pause = None;
     }
 
-    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<Result<(TcpStream, SocketAddr)>> {
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<Result<(Socket, Option<SocketAddr>)>> {
         loop {
             if let Some(pause) = &mut self.pause {
                 if pause.as_mut().poll(context).is_pending() {
@@ -64,7 +69,7 @@ impl Acceptor {
         }
     }
 
-    fn poll_listeners(&mut self, context: &mut Context<'_>) -> Poll<Result<(TcpStream, SocketAddr)>> {
+    fn poll_listeners(&mut self, context: &mut Context<'_>) -> Poll<Result<(Socket, Option<SocketAddr>)>> {
         let (before, after) = self.listeners.split_at(self.first.min(self.listeners.len()));
         for (index, listener) in after.iter().chain(before).enumerate() {
             if let Poll::Ready(accepted) = listener.poll_accept(context) {
@@ -88,6 +93,7 @@ fn is_of_one_connection(kind: ErrorKind) -> bool {
 #[cfg(test)]
 mod tests {
     use tokio::net::{TcpListener, TcpStream};
+    use tokio_util::either::Either;
 
     use super::Acceptor;
 
@@ -96,7 +102,7 @@ mod tests {
         let first = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let second = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (a, b) = (first.local_addr().unwrap(), second.local_addr().unwrap());
-        let mut acceptor = Acceptor::new(vec![first, second]);
+        let mut acceptor = Acceptor::new(vec![first.into(), second.into()]);
         let mut clients = Vec::new();
         for _ in 0..3 {
             clients.push(TcpStream::connect(a).await.unwrap());
@@ -104,7 +110,8 @@ mod tests {
         clients.push(TcpStream::connect(b).await.unwrap());
         let mut order = Vec::new();
         for _ in 0..4 {
-            let (stream, _) = acceptor.accept().await.unwrap();
+            let (socket, _) = acceptor.accept().await.unwrap();
+            let Either::Left(stream) = socket else { panic!() };
             order.push(stream.local_addr().unwrap() == b);
         }
         assert!(order[..3].contains(&true), "{order:?}");

@@ -1,87 +1,162 @@
-//! SERVES one connection: hyper's exchange of requests and responses, and the alarm that ends it when a state lasts too
-//! long. It never outlives a limit but while the service itself is at work.
+//! SERVES one connection: hyper's exchange of requests and responses, and what the clock says is to be done with it. It
+//! never outlives a limit but while the service itself is at work.
 
 use std::{
     error::Error,
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::Poll,
+    time::Duration,
 };
 
 use hyper::{
     Request, Response,
     body::{Body, Incoming},
-    server::conn::http1,
-    service::{Service, service_fn},
+    rt::bounds::Http2ServerConnExec,
+    server::conn::{http1, http2},
+    service::{HttpService, Service, service_fn},
 };
-use hyper_util::rt::TokioIo;
-use tokio::{
-    net::TcpStream,
-    sync::Notify,
-    time::{Instant, sleep},
-};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::{
-    Limits, SMALLEST_HEAD,
-    exchange::{Answer, Answering},
-    state::Teller,
+    clock::Clock,
+    exchange::answer,
+    life::Life,
+    limits::Limits,
+    listener::{Socket, number},
+    patience::Deed,
+    state::Stage,
     stream::Stream,
+    version::Version,
 };
 
-/// Serves it to its end. `turned` is told when it may make way for another, and when it
-/// may not any more.
-pub(super) async fn serve<S, B>(stream: TcpStream, service: S, limits: Limits, teller: Teller, turned: Arc<Notify>)
+/// hyper's buffer cannot be smaller.
+const SMALLEST_BUFFER: usize = 8192;
+
+/// A client of HTTP/2 that has requests under way is asked this often whether it is there, and has this long to answer.
+const PING: Duration = Duration::from_secs(20);
+
+type AnyError = Box<dyn Error + Send + Sync>;
+
+/// Serves it to its end, that of whoever hijacks it included.
+pub(super) async fn serve<S, B>(socket: Socket, service: S, limits: Limits, life: Arc<Life>)
 where
-    S: Service<Request<Incoming>, Response = Response<B>>,
-    S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + Unpin + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<AnyError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<AnyError>,
 {
-    let mut progress = teller.subscribe();
-    // A response is written in one go, there is nothing to gain by waiting for more.
-    let _at_most_slower = stream.set_nodelay(true);
-    let stream = Stream::new(TokioIo::new(stream), Teller::clone(&teller));
-    let service = service_fn(move |request| {
-        let answering = Answering::begin(&teller);
-        let response = service.call(request);
-        async move { Ok::<_, S::Error>(response.await?.map(|body| Answer::new(body, answering))) }
+    let mut clock = pin!(Clock::new(&life, limits, number(&socket)));
+    let mut stream = Stream::new(socket, Arc::clone(&life));
+    let version = poll_fn(|context| {
+        if !limits.http2 {
+            return Poll::Ready(Some(Version::Http1));
+        }
+        loop {
+            if let Poll::Ready(version) = stream.poll_version(context) {
+                return Poll::Ready(version.ok());
+            }
+            match clock.as_mut().poll(context) {
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(Deed::Leave | Deed::Cut)) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
     });
-    let mut connection = pin!(
-        http1::Builder::new()
-            // Instead of hyper's own, which does not tell a client that is idle from one that is slow.
-            .header_read_timeout(None)
-            .max_buf_size(limits.max_header_bytes.max(SMALLEST_HEAD))
-            .max_headers(limits.max_headers)
-            .serve_connection(stream, service)
-    );
-    let mut alarm = pin!(sleep(limits.header_timeout));
-    let mut armed = true;
-    let mut evictable = true;
-    let poll = |context: &mut Context<'_>| {
-        if let Poll::Ready(ended) = connection.as_mut().poll(context) {
-            return Poll::Ready(Some(ended));
+    let Some(version) = version.await else { return };
+    let own = Arc::clone(&life);
+    let answers = service_fn(move |request| answer(&own, &service, request));
+    let ended = match version {
+        Version::Http1 => {
+            let connection = http1::Builder::new()
+                // Instead of hyper's own, which does not tell a client that is idle from one that is slow.
+                .header_read_timeout(None)
+                .max_buf_size(limits.max_header_bytes.max(SMALLEST_BUFFER))
+                .max_header_size(limits.max_header_bytes)
+                .max_headers(limits.max_headers)
+                .serve_connection(stream, answers)
+                .with_upgrades();
+            drive(pin!(connection), clock.as_mut()).await
         }
-        if progress.has_changed().unwrap_or(false) {
-            let state = progress.borrow_and_update().state;
-            let patience = state.patience(&limits);
-            armed = patience.is_some();
-            if let Some(at) = patience.and_then(|it| Instant::now().checked_add(it)) {
-                alarm.as_mut().reset(at);
-            }
-            if state.is_evictable() != evictable {
-                evictable = !evictable;
-                turned.notify_one();
-            }
+        Version::Http2 => {
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .keep_alive_interval(PING)
+                .keep_alive_timeout(PING)
+                .max_header_list_size(limits.max_header_bytes.try_into().unwrap_or(u32::MAX))
+                .serve_connection(stream, answers);
+            drive(pin!(connection), clock.as_mut()).await
         }
-        if armed && alarm.as_mut().poll(context).is_ready() {
-            return Poll::Ready(None);
-        }
-        Poll::Pending
     };
-    match poll_fn(poll).await {
-        Some(Ok(())) => {}
-        Some(Err(error)) => tracing::trace!(%error, "a connection ended early"),
-        None => tracing::trace!("a connection took too long"),
+    match ended {
+        Ok(()) => {}
+        Err(Early::Error(error)) => tracing::trace!(id = life.id, %error, "a connection ended early"),
+        Err(Early::TookTooLong(stage)) => tracing::trace!(id = life.id, ?stage, "a connection took too long"),
+    }
+    poll_fn(|context| {
+        while clock.as_mut().poll(context).is_ready() {}
+        if life.stage() == Stage::Hijacked {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    })
+    .await;
+}
+
+/// Why a connection did not end as it should.
+enum Early {
+    Error(hyper::Error),
+    TookTooLong(Stage),
+}
+
+async fn drive<C: Exchange>(mut connection: Pin<&mut C>, mut clock: Pin<&mut Clock<'_>>) -> Result<(), Early> {
+    poll_fn(|context| {
+        loop {
+            if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+                return Poll::Ready(ended.map_err(Early::Error));
+            }
+            match clock.as_mut().poll(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(Deed::Leave)) => connection.as_mut().leave(),
+                Poll::Ready(Some(Deed::Cut)) => return Poll::Ready(Err(Early::TookTooLong(clock.stage()))),
+            }
+        }
+    })
+    .await
+}
+
+/// hyper's connections of either version.
+trait Exchange: Future<Output = hyper::Result<()>> {
+    /// Ends it as soon as what has come is answered.
+    fn leave(self: Pin<&mut Self>);
+}
+
+impl<S, B> Exchange for http1::UpgradeableConnection<Stream, S>
+where
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<AnyError>,
+    B: Body + 'static,
+    B::Error: Into<AnyError>,
+{
+    fn leave(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<S, B> Exchange for http2::Connection<Stream, S, TokioExecutor>
+where
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<AnyError>,
+    B: Body + 'static,
+    B::Error: Into<AnyError>,
+    TokioExecutor: Http2ServerConnExec<S::Future, B>,
+{
+    fn leave(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
     }
 }

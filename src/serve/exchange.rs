@@ -1,64 +1,104 @@
 //! WATCHES requests and responses go by, from the service's call to the end of the response's body, and tells. It changes
-//! nothing.
+//! nothing but the one field that says that the connection ends.
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use hyper::body::{Body, Frame, SizeHint};
+use hyper::{
+    Request, Response, StatusCode, Version,
+    body::{Body, Frame, Incoming, SizeHint},
+    header::{CONNECTION, HeaderValue},
+    service::Service,
+};
+use pin_project_lite::pin_project;
 
-use super::state::{Event, Teller, tell};
+use super::{
+    life::{Connection, Life},
+    state::Event,
+};
 
 /// A request that is being answered, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Answering(Teller);
-
-impl Answering {
-    pub(super) fn begin(teller: &Teller) -> Answering {
-        tell(teller, Event::Begun);
-        Answering(Teller::clone(teller))
-    }
-}
+struct Answering(Arc<Life>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        tell(&self.0, Event::Written);
+        self.0.tell(Event::Written);
     }
 }
 
-/// A response's body; hyper drops it when it has all of it.
-#[derive(Debug)]
-pub(super) struct Answer<B> {
-    body: B,
-    _answering: Answering,
-}
-
-impl<B> Answer<B> {
-    pub(super) fn new(body: B, answering: Answering) -> Answer<B> {
-        Answer {
-            body,
-            _answering: answering,
+/// Asks the service, and tells.
+pub(super) fn answer<S, B>(
+    life: &Arc<Life>,
+    service: &S,
+    mut request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<Answer<B>>, S::Error>> + use<S, B>
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+{
+    life.begin();
+    let answering = Answering(Arc::clone(life));
+    let version = request.version();
+    let response = (!life.is_ambiguous()).then(|| {
+        request.extensions_mut().insert(Connection(Arc::clone(life)));
+        service.call(request)
+    });
+    async move {
+        let mut response = match response {
+            Some(response) => response.await?.map(Some),
+            None => refusal(),
+        };
+        let life = &answering.0;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            life.tell(Event::Upgraded);
+        } else if version < Version::HTTP_2 && life.is_draining() && !life.has_more() {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        Ok(response.map(|body| Answer { body, answering }))
     }
 }
 
-impl<B: Body + Unpin> Body for Answer<B> {
+/// RFC 9112 §6.3: a request that tells its length in two ways may be one request to us and two to somebody else.
+fn refusal<B>() -> Response<Option<B>> {
+    let mut response = Response::new(None);
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+pin_project! {
+    /// A response's body, if it has one; hyper drops it when it has all of it.
+    #[derive(Debug)]
+    pub(super) struct Answer<B> {
+        #[pin]
+        body: Option<B>,
+        answering: Answering,
+    }
+}
+
+impl<B: Body> Body for Answer<B> {
     type Data = B::Data;
     type Error = B::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        match self.project().body.as_pin_mut() {
+            Some(body) => body.poll_frame(context),
+            None => Poll::Ready(None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
     }
 }

@@ -1,94 +1,108 @@
-//! SERVES HTTP/1.1 with any hyper service, on any number of listeners, within limits that nobody outside can exceed. It
-//! knows the state of each connection; it never waits for a client longer than a limit says, and never reads a request's
-//! body by itself.
+//! Serves HTTP with any hyper service, and stops without failing a request.
+//!
+//! A server has to end while clients talk to it: another generation has taken its place, or its machine is emptied. Closing
+//! idle connections at that moment fails requests that are already on their way, since a client cannot know. This server
+//! tracks what each connection is at, and ends like this:
+//!
+//! 1. It goes on accepting for [`Server::lame_duck`], then takes what the kernel has queued and closes the listeners, so that
+//!    whoever shares them (the next generation) gets everything else.
+//! 2. Each response says `Connection: close`, the last of pipelined ones only; to a client of HTTP/2 it says GOAWAY without
+//!    taking back any stream, and much later a second time, with the last stream that it has answered.
+//! 3. A connection that stays idle for [`Server::idle_min`] is closed, each at a moment of its own within
+//!    [`Server::idle_spread`], unless there is something to be read. It is shut down first and read from for a moment, so that
+//!    the last response is not lost to a reset. One on which nothing has come yet has more time: who connects has something
+//!    to say.
+//! 4. Upgraded connections are told ([`Connection::draining`]) and waited for.
+//! 5. At [`Server::drain_deadline`] what is left is cut, and the [`Report`] tells what that was.
+//!
+//! ```
+//! use std::{convert::Infallible, error::Error, time::Duration};
+//!
+//! use hyper::{Request, Response, body::Incoming, service::service_fn};
+//! use segue::serve::{Listener, Server};
+//! use tokio::net::TcpListener;
+//!
+//! async fn hello(request: Request<Incoming>) -> Result<Response<String>, Infallible> {
+//!     Ok(Response::new(format!("hello, {}\n", request.uri().path())))
+//! }
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), Box<dyn Error>> {
+//!     // The sockets that segue or systemd has bound, else one of our own.
+//!     let mut listeners = Listener::passed()?;
+//!     if listeners.is_empty() {
+//!         listeners.push(TcpListener::bind("127.0.0.1:0").await?.into());
+//!     }
+//!     // A program would wait for SIGTERM: `tokio::signal::unix::signal(SignalKind::terminate())?.recv()`.
+//!     let shutdown = async { tokio::time::sleep(Duration::from_millis(10)).await };
+//!
+//!     let server = Server::new().max_connections(1_000).notify();
+//!     let connections = server.connections();
+//!     let report = server.serve(listeners, service_fn(hello), shutdown).await;
+//!     println!("{report}");
+//!     assert_eq!((report.cut.all(), connections.counts().open()), (0, 0));
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Nothing here ends the process, handles a signal, or changes the environment; it needs a tokio runtime with time and I/O, of
+//! any flavour. For `axum`, `TowerToHyperService` of hyper-util makes a router such a service (`examples/axum.rs`).
+//!
+//! What it cannot do: a client that sends a request in the very moment in which its idle connection is closed, after all
+//! the time that it had, has to send it again, as it always has to (RFC 9112 §9.3.1); and where the listener is shared with
+//! nobody, who connects between the last look at the queue and its closing is reset.
+
+// Not `deny(missing_docs)` by inheritance only: this is read by strangers.
+#![deny(missing_docs)]
 
 mod accept;
+mod clock;
 mod connection;
+mod connections;
 mod exchange;
+mod goaway;
+mod heads;
+mod hub;
+mod life;
+mod limits;
+mod listener;
+mod patience;
+mod report;
+mod server;
 mod state;
 mod stream;
 mod table;
+mod version;
 
-use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
+use std::{error::Error, future::Future};
 
 use hyper::{
     Request, Response,
     body::{Body, Incoming},
     service::Service,
 };
-use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
 
-use self::{accept::Acceptor, state::Progress, table::Table};
+pub use self::{
+    connections::Connections,
+    hub::Counts,
+    life::{Connection, Open},
+    listener::{Listener, PassedError},
+    report::{Cut, Report},
+    server::Server,
+    state::State,
+};
 
-/// What clients may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Connections at a time. One more takes the place of the oldest that no request is answered on; if there is none, it
-    /// waits to be accepted.
-    pub max_connections: usize,
-    /// From the connection, or from the first byte of a later request, to the end of the request's head.
-    pub header_timeout: Duration,
-    /// Between two requests.
-    pub idle_timeout: Duration,
-    /// From the moment at which a client does not take a response as fast as it comes until it has taken all of it.
-    pub response_timeout: Duration,
-    /// A request's head, in bytes; at least [`SMALLEST_HEAD`].
-    pub max_header_bytes: usize,
-    /// A request's header fields.
-    pub max_headers: usize,
-}
-
-/// hyper's buffer cannot be smaller.
-pub const SMALLEST_HEAD: usize = 8192;
-
-/// Serves for ever. Needs a tokio runtime with time and I/O; dropped, it closes every connection.
-pub async fn serve<S, B>(listeners: Vec<TcpListener>, limits: Limits, service: S) -> Infallible
+/// Serves within the default limits until `shutdown` resolves and all connections have ended: [`Server::serve`].
+pub async fn serve<L, S, B>(listeners: L, service: S, shutdown: impl Future<Output = ()>) -> Report
 where
+    L: IntoIterator,
+    L::Item: Into<Listener>,
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
+    S::Future: Send + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + Send + Unpin + 'static,
+    B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let mut acceptor = Acceptor::new(listeners);
-    let mut table = Table::new(limits.max_connections);
-    let mut tasks = JoinSet::new();
-    let turned = Arc::new(Notify::new());
-    loop {
-        let room = table.has_room(tasks.len());
-        tokio::select! {
-            biased;
-            // Before anybody is accepted: whether there is room may have changed.
-            () = turned.notified() => {}
-            Some(ended) = tasks.join_next_with_id() => {
-                let task = match ended {
-                    Ok((task, ())) => task,
-                    Err(error) => {
-                        if error.is_panic() {
-                            tracing::error!(%error, "serving a connection failed");
-                        }
-                        error.id()
-                    }
-                };
-                table.closed(task);
-                acceptor.resume();
-            }
-            accepted = acceptor.accept(), if room => match accepted {
-                Ok((stream, client)) => {
-                    let evicted = table.make_room();
-                    let (progress, state) = Progress::new();
-                    let turned = Arc::clone(&turned);
-                    let task = tasks.spawn(connection::serve(stream, service.clone(), limits, progress, turned));
-                    let id = table.opened(task, state);
-                    tracing::trace!(id, %client, ?evicted, "accepted a connection");
-                }
-                // Most likely no file is left: one of somebody silent will do.
-                Err(error) => {
-                    let evicted = table.evict();
-                    tracing::debug!(%error, ?evicted, "cannot accept a connection");
-                }
-            },
-        }
-    }
+    Server::new().serve(listeners, service, shutdown).await
 }

@@ -1,30 +1,40 @@
-//! DECIDES what state a connection is in after what happened on it, and how long it may stay in that. No I/O, no clock.
+//! DECIDES what state a connection is in after what happened on it. No I/O, no clock.
 
-use std::{sync::Arc, time::Duration};
-
-use tokio::sync::watch;
-
-use super::Limits;
-
-/// How long a client may go on sending after the last response, so that it gets to read it: to close at once would reset
-/// the connection and take the response away from it.
-const LINGER: Duration = Duration::from_secs(2);
-
-/// What a connection is at. One that is closed is not there any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    /// No request has come yet.
+/// What a connection is at, as the outside sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Nothing has come yet.
     New,
+    /// A request is being received or answered.
+    Active,
+    /// All requests are answered.
+    Idle,
+    /// It was upgraded, and belongs to whoever took it.
+    Hijacked,
+    /// Nothing more will be answered on it.
+    Closed,
+}
+
+/// The same, as it matters within.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Stage {
+    /// Nothing has come yet.
+    New,
+    /// All requests are answered, and a part of another has come.
+    Heading,
     /// A request is answered.
     Active,
     /// A request is answered, and the client does not take the response.
     Stalled,
     /// All requests are answered.
     Idle,
-    /// All are answered, and a part of another has come.
-    Heading,
-    /// Nothing more will be answered.
+    /// It was upgraded.
+    Hijacked,
+    /// It is shut down, and its last bytes may still be on their way.
     Closing,
+    /// It is gone.
+    Closed,
 }
 
 /// What happens on a connection.
@@ -32,6 +42,8 @@ pub(super) enum State {
 pub(super) enum Event {
     /// Bytes were read.
     Read,
+    /// The client speaks HTTP/2: many requests at a time.
+    Preface,
     /// A request's head has come.
     Begun,
     /// Its response is written, though maybe not yet sent.
@@ -40,29 +52,29 @@ pub(super) enum Event {
     Blocked,
     /// All that was written is sent.
     Sent,
+    /// A request is answered by an upgrade.
+    Upgraded,
     /// It is shut down.
     ShutDown,
+    /// It is gone.
+    Closed,
 }
 
-/// A connection's state, and the requests whose responses are not written yet.
+/// A connection's stage, and the requests whose responses are not written yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Progress {
-    pub(super) state: State,
-    requests: usize,
+    pub(super) stage: Stage,
+    pub(super) multiplexed: bool,
+    requests: u32,
 }
-
-/// Where what happens is told; the receivers see the progress.
-pub(super) type Teller = Arc<watch::Sender<Progress>>;
 
 impl Progress {
     /// That of a new connection.
-    pub(super) fn new() -> (Teller, watch::Receiver<Progress>) {
-        let (teller, state) = watch::channel(Progress {
-            state: State::New,
-            requests: 0,
-        });
-        (Arc::new(teller), state)
-    }
+    pub(super) const NEW: Progress = Progress {
+        stage: Stage::New,
+        multiplexed: false,
+        requests: 0,
+    };
 
     /// What it is after an event.
     #[must_use]
@@ -70,49 +82,84 @@ impl Progress {
         let requests = match event {
             Event::Begun => self.requests.saturating_add(1),
             Event::Written => self.requests.saturating_sub(1),
-            Event::Read | Event::Blocked | Event::Sent | Event::ShutDown => self.requests,
+            Event::Read
+            | Event::Preface
+            | Event::Blocked
+            | Event::Sent
+            | Event::Upgraded
+            | Event::ShutDown
+            | Event::Closed => self.requests,
         };
-        let state = match (event, self.state) {
-            (Event::ShutDown, _) => State::Closing,
-            (_, State::Closing) => State::Closing,
-            (Event::Read, State::Idle) => State::Heading,
+        let multiplexed = self.multiplexed || event == Event::Preface;
+        let none = requests == 0;
+        let stage = match (event, self.stage) {
+            (_, Stage::Closed) | (Event::Closed, _) => Stage::Closed,
+            (_, Stage::Hijacked) | (Event::Upgraded, _) => Stage::Hijacked,
+            (_, Stage::Closing) | (Event::ShutDown, _) => Stage::Closing,
+            (Event::Preface, Stage::New | Stage::Heading) => Stage::Idle,
+            // HTTP/2 has frames that are no request.
+            (Event::Read, Stage::New | Stage::Idle) if !multiplexed => Stage::Heading,
             // A request that comes while an earlier response is stuck does not give the client new time.
-            (Event::Begun, State::New | State::Idle | State::Heading | State::Active) => State::Active,
-            (Event::Blocked, State::Active) => State::Stalled,
-            (Event::Sent, State::Active | State::Stalled) if requests == 0 => State::Idle,
-            (Event::Sent, State::Stalled) => State::Active,
-            (Event::Read | Event::Begun | Event::Written | Event::Blocked | Event::Sent, same) => same,
+            (Event::Begun, Stage::New | Stage::Heading | Stage::Active | Stage::Idle) => Stage::Active,
+            (Event::Blocked, Stage::Active) => Stage::Stalled,
+            (Event::Sent, Stage::Active | Stage::Stalled) if none => Stage::Idle,
+            (Event::Sent, Stage::Stalled) => Stage::Active,
+            // There what is sent is not told from what is to be sent for another request.
+            (Event::Written, Stage::Active) if none && multiplexed => Stage::Idle,
+            (
+                Event::Read | Event::Preface | Event::Begun | Event::Written | Event::Blocked | Event::Sent,
+                same @ (Stage::New | Stage::Heading | Stage::Active | Stage::Stalled | Stage::Idle),
+            ) => same,
         };
-        Progress { state, requests }
-    }
-}
-
-/// Tells what happened. Only a change of the state is seen.
-pub(super) fn tell(teller: &Teller, event: Event) {
-    teller.send_if_modified(|progress| {
-        let before = progress.state;
-        *progress = progress.after(event);
-        progress.state != before
-    });
-}
-
-impl State {
-    /// May it make way for another? Not while it is answered.
-    pub(super) fn is_evictable(self) -> bool {
-        match self {
-            State::New | State::Idle | State::Heading | State::Closing => true,
-            State::Active | State::Stalled => false,
+        Progress {
+            stage,
+            multiplexed,
+            requests,
         }
     }
 
-    /// How long it may stay so.
-    pub(super) fn patience(self, limits: &Limits) -> Option<Duration> {
+    /// All of it in one number.
+    pub(super) fn pack(self) -> u64 {
+        u64::from(self.requests) << 16 | u64::from(self.multiplexed) << 8 | self.stage as u64
+    }
+
+    /// What [`Progress::pack`] has made a number of.
+    pub(super) fn unpack(number: u64) -> Progress {
+        let stages = [
+            Stage::New,
+            Stage::Heading,
+            Stage::Active,
+            Stage::Stalled,
+            Stage::Idle,
+            Stage::Hijacked,
+            Stage::Closing,
+        ];
+        let stage = stages.into_iter().find(|stage| *stage as u64 == number & 0xff);
+        Progress {
+            stage: stage.unwrap_or(Stage::Closed),
+            multiplexed: number & 0x100 != 0,
+            requests: u32::try_from(number >> 16).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+impl Stage {
+    /// May it make way for another? Not while it is answered.
+    pub(super) fn is_evictable(self) -> bool {
         match self {
-            State::New | State::Heading => Some(limits.header_timeout),
-            State::Active => None,
-            State::Stalled => Some(limits.response_timeout),
-            State::Idle => Some(limits.idle_timeout),
-            State::Closing => Some(LINGER),
+            Stage::New | Stage::Idle | Stage::Heading | Stage::Closing => true,
+            Stage::Active | Stage::Stalled | Stage::Hijacked | Stage::Closed => false,
+        }
+    }
+
+    /// As the outside sees it.
+    pub(super) fn state(self) -> State {
+        match self {
+            Stage::New => State::New,
+            Stage::Heading | Stage::Active | Stage::Stalled => State::Active,
+            Stage::Idle => State::Idle,
+            Stage::Hijacked => State::Hijacked,
+            Stage::Closing | Stage::Closed => State::Closed,
         }
     }
 }

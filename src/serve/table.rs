@@ -1,29 +1,20 @@
-//! REMEMBERS which connections are open and in what state, and picks the one that makes way for another. It never closes
-//! one that is being answered.
+//! REMEMBERS which connections are open, and picks the one that makes way for another. It never closes one that is being
+//! answered.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use tokio::{
-    sync::watch,
-    task::{AbortHandle, Id},
+use tokio::task::{AbortHandle, Id};
+
+use super::{
+    life::{Life, Open},
+    state::Stage,
 };
-
-use super::state::{Progress, State};
 
 /// All connections, by the task that serves them.
 #[derive(Debug)]
 pub(super) struct Table {
-    open: HashMap<Id, Open>,
+    open: HashMap<Id, (Arc<Life>, AbortHandle)>,
     most: usize,
-    next: u64,
-}
-
-#[derive(Debug)]
-struct Open {
-    /// Counted from 1, in the order in which they came.
-    id: u64,
-    state: watch::Receiver<Progress>,
-    task: AbortHandle,
 }
 
 impl Table {
@@ -31,22 +22,23 @@ impl Table {
         Table {
             open: HashMap::new(),
             most,
-            next: 1,
         }
+    }
+
+    /// Are there as many as may be?
+    pub(super) fn is_full(&self) -> bool {
+        self.open.len() >= self.most
     }
 
     /// May another come? `tasks` are those that have not ended: evicted ones are among them until they are closed, and
     /// there is never more than one of these.
     pub(super) fn has_room(&self, tasks: usize) -> bool {
-        self.open.len() < self.most || (tasks <= self.most && self.oldest_evictable().is_some())
+        !self.is_full() || (tasks <= self.most && self.oldest_evictable().is_some())
     }
 
     /// One more.
-    pub(super) fn opened(&mut self, task: AbortHandle, state: watch::Receiver<Progress>) -> u64 {
-        let id = self.next;
-        self.next = self.next.saturating_add(1);
-        self.open.insert(task.id(), Open { id, state, task });
-        id
+    pub(super) fn opened(&mut self, task: AbortHandle, life: Arc<Life>) {
+        self.open.insert(task.id(), (life, task));
     }
 
     /// One less.
@@ -55,60 +47,86 @@ impl Table {
     }
 
     /// Evicts one if there are too many for another.
-    pub(super) fn make_room(&mut self) -> Option<(u64, State)> {
-        if self.open.len() < self.most {
-            return None;
-        }
-        self.evict()
+    pub(super) fn make_room(&mut self) -> Option<u64> {
+        if self.is_full() { self.evict() } else { None }
     }
 
     /// Closes the oldest that no request is answered on.
-    pub(super) fn evict(&mut self) -> Option<(u64, State)> {
-        let evicted = self.open.remove(&self.oldest_evictable()?)?;
-        evicted.task.abort();
-        Some((evicted.id, evicted.state.borrow().state))
+    pub(super) fn evict(&mut self) -> Option<u64> {
+        let (life, task) = self.open.remove(&self.oldest_evictable()?)?;
+        task.abort();
+        Some(life.id)
+    }
+
+    /// All of them, in the order in which they came.
+    pub(super) fn list(&self) -> Vec<Open> {
+        let mut list: Vec<Open> = self.open.values().map(|(life, _)| life.open()).collect();
+        list.sort_unstable_by_key(|open| open.id);
+        list
     }
 
     fn oldest_evictable(&self) -> Option<Id> {
         let evictable = self
             .open
             .iter()
-            .filter(|(_, it)| it.state.borrow().state.is_evictable());
-        evictable.min_by_key(|(_, it)| it.id).map(|(task, _)| *task)
+            .filter(|(_, (life, _))| Stage::is_evictable(life.stage()));
+        evictable.min_by_key(|(_, (life, _))| life.id).map(|(task, _)| *task)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::{
-        super::state::{Event, Progress, State, Teller, tell},
+        super::{
+            hub::Hub,
+            life::Life,
+            state::{Event, State},
+        },
         Table,
     };
 
-    fn open(table: &mut Table) -> (u64, Teller) {
-        let (teller, state) = Progress::new();
+    fn open(table: &mut Table, hub: &Arc<Hub>) -> Arc<Life> {
+        let life = Life::new(hub, None);
         let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
-        (table.opened(task, state), teller)
+        table.opened(task, Arc::clone(&life));
+        life
     }
 
     #[tokio::test]
     async fn the_oldest_that_is_not_answered_makes_way() {
-        let mut table = Table::new(3);
-        let (_, first) = open(&mut table);
-        let (second, _second) = open(&mut table);
+        let (mut table, hub) = (Table::new(3), Arc::default());
+        let first = open(&mut table, &hub);
+        let second = open(&mut table, &hub);
         assert!(table.has_room(2));
         assert_eq!(table.make_room(), None);
-        let (_, third) = open(&mut table);
-        tell(&first, Event::Begun);
-        assert_eq!(table.make_room(), Some((second, State::New)));
+        let third = open(&mut table, &hub);
+        first.begin();
+        assert_eq!(table.make_room(), Some(second.id));
         assert!(table.has_room(3));
-        let (_, fourth) = open(&mut table);
-        tell(&third, Event::Begun);
-        tell(&fourth, Event::Begun);
+        let fourth = open(&mut table, &hub);
+        third.begin();
+        fourth.begin();
         assert!(!table.has_room(3), "all are answered");
-        tell(&third, Event::Written);
-        tell(&third, Event::Sent);
+        third.tell(Event::Written);
+        third.tell(Event::Sent);
         assert!(table.has_room(3) && !table.has_room(4));
-        assert_eq!(table.make_room(), Some((3, State::Idle)));
+        let states: Vec<(u64, State)> = table.list().iter().map(|it| (it.id, it.state)).collect();
+        assert_eq!(states, [(1, State::Active), (3, State::Idle), (4, State::Active)]);
+        assert_eq!(table.make_room(), Some(third.id));
+    }
+
+    #[tokio::test]
+    async fn the_counts_are_those_of_the_lives() {
+        let (mut table, hub) = (Table::new(9), Arc::default());
+        let lives: Vec<_> = (0..4).map(|_| open(&mut table, &hub)).collect();
+        lives[1].begin();
+        lives[2].begin();
+        lives[2].tell(Event::Upgraded);
+        lives[3].tell(Event::Closed);
+        let counts = hub.counts();
+        assert_eq!((counts.new, counts.active, counts.idle, counts.hijacked), (1, 1, 0, 1));
+        assert_eq!((counts.open(), counts.accepted, counts.requests), (3, 4, 2));
     }
 }

@@ -52,6 +52,21 @@ const RULES: &[Rule] = &[
         let both = settings.stop_on.contains(Signal::HUP) && settings.on_hup.given() == Some(&OnHup::Restart);
         both.then(|| "SIGHUP asks for a stop here and for a restart in SEGUE_ON_HUP, choose one".to_owned())
     }),
+    (&["SEGUE_HANDOVER", "SEGUE_PROXY"], |settings| {
+        let nothing = settings.handover == Handover::Proxy && settings.proxy.is_empty();
+        nothing.then(|| "there is no address to serve, give one in SEGUE_PROXY".to_owned())
+    }),
+    (&["SEGUE_PROXY", "SEGUE_HANDOVER"], |settings| {
+        let other = !matches!(settings.handover, Handover::Auto | Handover::Proxy);
+        (other && !settings.proxy.is_empty()).then(|| {
+            let handover = settings.handover;
+            format!("segue serves these itself, which SEGUE_HANDOVER={handover} is not; take one of them out")
+        })
+    }),
+    (&["SEGUE_PROXY", "SEGUE_LISTEN"], |settings| {
+        let both = !settings.proxy.is_empty() && !settings.listen.is_empty();
+        both.then(|| "segue serves these itself, or passes those of SEGUE_LISTEN on: choose one".to_owned())
+    }),
 ];
 
 fn beyond(duration: Duration, name: &str, limit: Duration) -> Option<String> {
@@ -195,6 +210,37 @@ mod tests {
     fn draining_takes_half_of_the_stop_timeout() {
         assert_eq!(read_text(&[]).settings.drain_timeout(), Some(Duration::from_secs(15)));
         assert_eq!(read_text(&[("SEGUE_STOP_TIMEOUT", "0")]).settings.drain_timeout(), None);
+    }
+
+    #[test]
+    fn a_proxy_serves_by_itself() {
+        for (vars, part) in [
+            (
+                [("SEGUE_HANDOVER", "proxy"), ("SEGUE_LOG", "info")],
+                "give one in SEGUE_PROXY",
+            ),
+            (
+                [("SEGUE_PROXY", ":80"), ("SEGUE_HANDOVER", "transparent")],
+                "SEGUE_HANDOVER=transparent is not",
+            ),
+            (
+                [("SEGUE_PROXY", ":80"), ("SEGUE_HANDOVER", "none")],
+                "take one of them out",
+            ),
+            ([("SEGUE_PROXY", ":80"), ("SEGUE_LISTEN", ":81")], "choose one"),
+            (
+                [("SEGUE_PROXY", ":80,:80"), ("SEGUE_LOG", "info")],
+                ":80 is there twice",
+            ),
+        ] {
+            let lines = faults(&vars);
+            assert!(lines.len() == 1 && lines[0].contains(part), "{lines:?}");
+        }
+        let given = [
+            ("SEGUE_PROXY", ":80,unix:/run/a.sock,[::1]:81"),
+            ("SEGUE_HANDOVER", "proxy"),
+        ];
+        assert_eq!(read_text(&given).settings.proxy.len(), 3);
     }
 
     #[test]

@@ -184,9 +184,8 @@ pub(crate) mod tests {
     #[test]
     fn what_is_not_available_yet_says_so() {
         for (name, text) in [
-            ("SEGUE_HANDOVER", "proxy"),
-            ("SEGUE_PROXY", ":80"),
             ("SEGUE_WATCH", "src"),
+            ("SEGUE_WATCH_IGNORE", "*.tmp"),
             ("SEGUE_WATCH_ACTION", "restart"),
         ] {
             let lines = faults(&[(name, text)]);

@@ -10,7 +10,7 @@ use super::value::{
     RestartMode, RestartPolicy, SignalMap, StopOn, StopSignal, SuccessCodes, TerminationLog, Value, WatchAction,
     WatchBackend, WatchPath,
 };
-use Availability::{Later, NotYet, Now};
+use Availability::{Later, Now};
 
 settings! {
     "Stop" {
@@ -35,14 +35,13 @@ settings! {
             "what HUP does: `restart`, or `forward` (the program reloads itself)";
         restart_mode "SEGUE_RESTART_MODE": RestartMode = "overlap", Now,
             "`overlap` starts the new generation first, `stop-first` stops the old one first and connections wait meanwhile";
-        handover "SEGUE_HANDOVER": Handover = "auto",
-            NotYet { kinds: &["proxy"], instead: "auto, transparent, listen-fds with SEGUE_LISTEN, or none" },
+        handover "SEGUE_HANDOVER": Handover = "auto", Now,
             "what happens to listening sockets in a restart; `auto` is `proxy` if `SEGUE_PROXY` is set, else `listen-fds` \
              if `SEGUE_LISTEN` is set, else `transparent` if the kernel allows it, else `none`";
         listen "SEGUE_LISTEN": Vec<Listen> = "", Now,
             "addresses to bind and pass on as fd 3 and up; a name goes to `LISTEN_FDNAMES`";
-        proxy "SEGUE_PROXY": Vec<Address> = "", Later,
-            "public addresses; the program gets `PORT`, a fresh loopback port per generation";
+        proxy "SEGUE_PROXY": Vec<Address> = "", Now,
+            "public addresses that segue serves itself (HTTP); the program gets `PORT`, a fresh loopback port per generation";
     }
     "Readiness" {
         ready "SEGUE_READY": Ready = "auto", Now,

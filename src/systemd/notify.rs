@@ -11,6 +11,7 @@ use std::{
             net::{SocketAddr, UnixDatagram},
         },
     },
+    time::Duration,
 };
 
 /// Sends assignments, one a line, such as `READY=1`. `Ok(false)`: nobody asked to be told.
@@ -36,6 +37,25 @@ pub fn send_to(address: &OsStr, assignments: &str) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     socket.send_to_addr(assignments.as_bytes(), &parse(address)?)?;
     Ok(())
+}
+
+/// Says that the program is about to end, and how long that may take, from now on: `STOPPING=1`, `EXTEND_TIMEOUT_USEC=`.
+///
+/// # Errors
+///
+/// As [`send`].
+pub fn stopping_within(longest: Duration) -> io::Result<bool> {
+    send(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={}\n", longest.as_micros()))
+}
+
+/// Says that the start or the stop that is under way takes longer than expected: up to this long, from now on.
+/// `EXTEND_TIMEOUT_USEC=`
+///
+/// # Errors
+///
+/// As [`send`].
+pub fn extend_timeout(longest: Duration) -> io::Result<bool> {
+    send(&format!("EXTEND_TIMEOUT_USEC={}\n", longest.as_micros()))
 }
 
 fn parse(address: &OsStr) -> io::Result<SocketAddr> {

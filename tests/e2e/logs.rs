@@ -120,7 +120,7 @@ fn all_bad_settings_are_told_at_once_and_nothing_starts() {
             .set("SEGUE_STOP_TIMEOUT", "30")
             .set("SEGUE_STOP_ON", "KILL")
             .set("SEGUE_LISTEN", "80")
-            .set("SEGUE_HANDOVER", "proxy")
+            .set("SEGUE_WATCH", "/src")
             .set("SEGUE_STOP_TIMOUT", "1s")
             .start();
         assert_eq!(segue.wait(), 78);

@@ -8,6 +8,7 @@ mod tests;
 
 use std::{
     convert::Infallible,
+    future::pending,
     time::{Duration, SystemTime},
 };
 
@@ -19,24 +20,31 @@ use hyper::{
     service::service_fn,
 };
 use tokio::{
-    net::TcpListener,
     sync::{mpsc, oneshot},
     time::timeout,
 };
 
 use self::{reply::Reply, routes::Route};
 use super::Question;
-use crate::serve::{self, Limits};
+use crate::serve::{Listener, Server};
+
+const MAX_CONNECTIONS: usize = 64;
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+const MAX_HEADERS: usize = 64;
 
 /// What clients may take. A probe is never kept out: it takes the place of somebody who is silent.
-const LIMITS: Limits = Limits {
-    max_connections: 64,
-    header_timeout: Duration::from_secs(5),
-    idle_timeout: Duration::from_secs(60),
-    response_timeout: Duration::from_secs(10),
-    max_header_bytes: 16 * 1024,
-    max_headers: 64,
-};
+fn server() -> Server {
+    Server::new()
+        .http1_only()
+        .max_connections(MAX_CONNECTIONS)
+        .first_byte_timeout(HEADER_TIMEOUT)
+        .header_timeout(HEADER_TIMEOUT)
+        .idle_timeout(Duration::from_secs(60))
+        .response_timeout(Duration::from_secs(10))
+        .max_header_bytes(MAX_HEADER_BYTES)
+        .max_headers(MAX_HEADERS)
+}
 
 /// How long the loop may take to answer.
 #[derive(Debug, Clone, Copy)]
@@ -54,18 +62,18 @@ const PATIENCE: Patience = Patience {
 
 /// Serves the endpoint for ever. The listeners must not block. Needs a tokio runtime with time and I/O.
 pub async fn run(listeners: Vec<std::net::TcpListener>, questions: mpsc::Sender<Question>) -> Infallible {
-    run_within(listeners, questions, LIMITS, PATIENCE).await
+    run_within(listeners, questions, server(), PATIENCE).await
 }
 
 async fn run_within(
     listeners: Vec<std::net::TcpListener>,
     questions: mpsc::Sender<Question>,
-    limits: Limits,
+    server: Server,
     patience: Patience,
 ) -> Infallible {
     let mut heard = Vec::new();
     for listener in listeners {
-        match TcpListener::from_std(listener) {
+        match Listener::try_from(listener) {
             Ok(listener) => heard.push(listener),
             Err(error) => tracing::error!(%error, "cannot serve the admin endpoint"),
         }
@@ -74,7 +82,8 @@ async fn run_within(
         let questions = questions.clone();
         async move { Ok::<_, Infallible>(respond(&request, &questions, patience).await) }
     });
-    serve::serve(heard, limits, service).await
+    server.serve(heard, service, pending()).await;
+    pending().await
 }
 
 async fn respond(

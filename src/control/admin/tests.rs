@@ -21,10 +21,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{LIMITS, PATIENCE, Patience, run_within};
+use super::{PATIENCE, Patience, run_within, server};
 use crate::{
     control::{Question, metrics::Metrics, sample, status::Status},
-    serve::Limits,
+    serve::Server,
 };
 
 /// No step of a test takes that long.
@@ -64,19 +64,19 @@ async fn turn(mut questions: mpsc::Receiver<Question>, status: Status, asked: Ar
 
 impl Endpoint {
     fn new(status: Status) -> Endpoint {
-        Endpoint::with(status, LIMITS)
+        Endpoint::with(status, server())
     }
 
-    fn with(status: Status, limits: Limits) -> Endpoint {
+    fn with(status: Status, server: Server) -> Endpoint {
         let asked = Arc::new(AtomicUsize::new(0));
         let (sender, questions) = mpsc::channel(8);
         let turning = turn(questions, status, Arc::clone(&asked));
-        Endpoint::serve(sender, limits, PATIENCE, turning, asked)
+        Endpoint::serve(sender, server, PATIENCE, turning, asked)
     }
 
     fn serve(
         sender: mpsc::Sender<Question>,
-        limits: Limits,
+        server: Server,
         patience: Patience,
         turning: impl Future<Output = ()> + Send + 'static,
         asked: Arc<AtomicUsize>,
@@ -85,7 +85,7 @@ impl Endpoint {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn(async move { match run_within(vec![listener], sender, limits, patience).await {} });
+        tasks.spawn(async move { match run_within(vec![listener], sender, server, patience).await {} });
         tasks.spawn(turning);
         Endpoint {
             address,

@@ -220,7 +220,14 @@ async fn each_hazard_is_refused_and_reaches_nobody() {
         };
         timeout(LONG, quiet).await.unwrap();
         let seen = seen.lock().unwrap().clone();
-        assert_eq!(seen.matches(" HTTP/1.1\r\n").count(), *requests, "{what}: {seen}");
+        let count = seen.matches(" HTTP/1.1\r\n").count();
+        // Of one whose body turns out to be wrong the program may have seen the head, or not.
+        let right = if status.is_empty() {
+            count <= *requests
+        } else {
+            count == *requests
+        };
+        assert!(right, "{what}: {seen}");
         assert!(!seen.contains("evil"), "{what}: {seen}");
     }
 }
@@ -281,7 +288,7 @@ async fn http2_has_no_fields_of_a_connection() {
     let (port, seen) = listener(OK).await;
     let proxy = super::Proxy::new(Some(LONG));
     proxy.steer(1, port);
-    let front = super::front(&proxy, true).await;
+    let front = super::front(&proxy).await;
     let stream = TokioIo::new(TcpStream::connect(front).await.unwrap());
     let (mut client, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
     tokio::spawn(connection);

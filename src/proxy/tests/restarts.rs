@@ -14,7 +14,7 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 #[tokio::test]
 async fn requests_wait_for_somebody_who_serves() {
     let proxy = Proxy::new(None);
-    let front = front(&proxy, false).await;
+    let front = front(&proxy).await;
     let waits = tokio::spawn(talk(front, GET));
     wait_for("the request", || proxy.waiting() == 1).await;
     let (port, _) = listener(OK).await;
@@ -31,7 +31,7 @@ async fn requests_wait_for_somebody_who_serves() {
 #[tokio::test]
 async fn but_not_longer_than_they_may() {
     let proxy = Proxy::new(Some(Duration::from_millis(50)));
-    let front = front(&proxy, false).await;
+    let front = front(&proxy).await;
     let come = talk(front, GET).await;
     assert!(
         come.starts_with("HTTP/1.1 503 ") && come.contains("retry-after: 1\r\n"),
@@ -55,7 +55,7 @@ async fn but_not_longer_than_they_may() {
 #[tokio::test]
 async fn a_connection_that_is_refused_is_tried_again_on_whoever_serves() {
     let proxy = Proxy::new(Some(LONG));
-    let front = front(&proxy, false).await;
+    let front = front(&proxy).await;
     let closed = TcpListener::bind("127.0.0.1:0")
         .await
         .unwrap()

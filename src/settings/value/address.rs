@@ -110,6 +110,15 @@ impl Value for Address {
         }
         Ok(address)
     }
+
+    fn together(items: &[Self]) -> Result<(), Reason> {
+        for (index, item) in items.iter().enumerate() {
+            if items.iter().take(index).any(|earlier| earlier == item) {
+                return Err(format!("{item} is there twice").into());
+            }
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Display for Address {

@@ -7,16 +7,22 @@ use std::{
 
 use tokio::io::AsyncWriteExt;
 
-use super::{Client, Endpoint, LIMITS, sample, soon};
-use crate::serve::Limits;
+use super::{
+    super::{HEADER_TIMEOUT, MAX_CONNECTIONS, MAX_HEADER_BYTES, MAX_HEADERS, server},
+    Client, Endpoint, sample, soon,
+};
+use crate::serve::Server;
 
 /// Much shorter than the real ones.
-const SHORT: Limits = Limits {
-    header_timeout: Duration::from_millis(300),
-    idle_timeout: Duration::from_millis(300),
-    response_timeout: Duration::from_millis(300),
-    ..LIMITS
-};
+const SHORT: Duration = Duration::from_millis(300);
+
+fn short() -> Server {
+    server()
+        .first_byte_timeout(SHORT)
+        .header_timeout(SHORT)
+        .idle_timeout(SHORT)
+        .response_timeout(SHORT)
+}
 
 async fn connect(endpoint: &Endpoint, many: usize) -> Vec<Client> {
     let mut clients = Vec::new();
@@ -55,7 +61,7 @@ async fn huge_heads_are_a_431_that_the_client_gets_to_read() {
     let endpoint = Endpoint::new(sample::status());
     let huge = [
         format!("X: {}\r\n", "x".repeat(200_000)),
-        "X: x\r\n".repeat(LIMITS.max_headers + 1),
+        "X: x\r\n".repeat(MAX_HEADERS + 1),
         "X: x\r\n".repeat(50_000),
     ];
     for fields in huge {
@@ -76,7 +82,7 @@ async fn huge_heads_are_a_431_that_the_client_gets_to_read() {
         client.answer(false).await.map(|it| it.status),
         Some(414 | 431)
     ));
-    let large = format!("X: {}\r\n", "x".repeat(LIMITS.max_header_bytes / 2));
+    let large = format!("X: {}\r\n", "x".repeat(MAX_HEADER_BYTES / 2));
     assert_eq!(endpoint.ask("GET", "/livez", &large).await.status, 200);
 }
 
@@ -112,7 +118,7 @@ async fn a_body_is_not_read_and_ends_the_connection() {
 #[tokio::test]
 async fn silent_and_slow_clients_do_not_keep_a_probe_out() {
     let endpoint = Endpoint::new(sample::status());
-    let mut silent = connect(&endpoint, LIMITS.max_connections).await;
+    let mut silent = connect(&endpoint, MAX_CONNECTIONS).await;
     for client in silent.iter_mut().skip(1).step_by(2) {
         client.send("GET /livez HTTP/1.1\r\nX: ").await;
     }
@@ -120,7 +126,7 @@ async fn silent_and_slow_clients_do_not_keep_a_probe_out() {
         let start = Instant::now();
         assert_eq!(endpoint.get("/readyz").await.status, 200);
         // A silent one's own limit is far longer.
-        assert!(start.elapsed() < LIMITS.header_timeout / 2, "{:?}", start.elapsed());
+        assert!(start.elapsed() < HEADER_TIMEOUT / 2, "{:?}", start.elapsed());
     }
     // The oldest made way, and only as many as had to.
     assert_eq!(silent[0].end().await, b"");
@@ -132,20 +138,20 @@ async fn silent_and_slow_clients_do_not_keep_a_probe_out() {
 #[tokio::test]
 async fn of_very_many_connections_the_newest_are_served() {
     let endpoint = Endpoint::new(sample::status());
-    let many = 5 * LIMITS.max_connections;
+    let many = 5 * MAX_CONNECTIONS;
     let mut clients = connect(&endpoint, many).await;
-    for client in &mut clients[many - LIMITS.max_connections..] {
+    for client in &mut clients[many - MAX_CONNECTIONS..] {
         client.send("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
         assert_eq!(client.answer(true).await.unwrap().status, 200);
     }
-    for client in &mut clients[..many - LIMITS.max_connections] {
+    for client in &mut clients[..many - MAX_CONNECTIONS] {
         assert_eq!(client.end().await, b"", "it was closed");
     }
 }
 
 #[tokio::test]
 async fn who_is_silent_slow_or_idle_is_closed_in_the_end() {
-    let endpoint = Endpoint::with(sample::status(), SHORT);
+    let endpoint = Endpoint::with(sample::status(), short());
     let start = Instant::now();
     let mut silent = endpoint.connect().await;
     assert_eq!(silent.end().await, b"");
@@ -156,14 +162,14 @@ async fn who_is_silent_slow_or_idle_is_closed_in_the_end() {
     idle.send("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert_eq!(idle.answer(true).await.unwrap().status, 200);
     assert_eq!(idle.end().await, b"");
-    assert!(start.elapsed() >= 3 * SHORT.header_timeout);
+    assert!(start.elapsed() >= 3 * SHORT);
 }
 
 #[tokio::test]
 async fn a_client_that_never_reads_is_closed_and_those_beside_it_are_served() {
     let mut status = sample::status();
     status.reason = "x".repeat(8 << 20);
-    let endpoint = Endpoint::with(status, SHORT);
+    let endpoint = Endpoint::with(status, short());
     let mut deaf = connect(&endpoint, 4).await;
     for client in &mut deaf {
         client.send("GET /status HTTP/1.1\r\nHost: x\r\n\r\n").await;
@@ -183,13 +189,10 @@ async fn a_client_that_never_reads_is_closed_and_those_beside_it_are_served() {
 
 #[tokio::test]
 async fn while_all_are_answered_one_more_waits_and_is_then_served() {
-    let limits = Limits {
-        max_connections: 2,
-        ..LIMITS
-    };
+    let server = server().max_connections(2);
     let mut status = sample::status();
     status.reason = "x".repeat(8 << 20);
-    let endpoint = Endpoint::with(status, limits);
+    let endpoint = Endpoint::with(status, server);
     let mut busy = connect(&endpoint, 2).await;
     for client in &mut busy {
         client.send("GET /status HTTP/1.1\r\nHost: x\r\n\r\n").await;

@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    super::{LIMITS, PATIENCE, Patience},
+    super::{PATIENCE, Patience, server},
     Endpoint, Status, sample,
 };
 
@@ -193,7 +193,7 @@ async fn a_loop_that_does_not_answer_makes_a_503_in_time() {
         let _questions = questions;
         std::future::pending().await
     };
-    let endpoint = Endpoint::serve(sender, LIMITS, patience, turning, Arc::default());
+    let endpoint = Endpoint::serve(sender, server(), patience, turning, Arc::default());
     for target in ["/livez", "/livez", "/readyz", "/startupz", "/status", "/metrics", "/"] {
         let start = Instant::now();
         let answer = endpoint.get(target).await;
@@ -218,7 +218,7 @@ async fn a_loop_that_does_not_answer_makes_a_503_in_time() {
 async fn a_loop_that_is_gone_makes_a_503_at_once() {
     let (sender, questions) = mpsc::channel(1);
     drop(questions);
-    let endpoint = Endpoint::serve(sender, LIMITS, PATIENCE, async {}, Arc::default());
+    let endpoint = Endpoint::serve(sender, server(), PATIENCE, async {}, Arc::default());
     let start = Instant::now();
     assert_eq!(endpoint.get("/metrics").await.status, 503);
     assert!(start.elapsed() < PATIENCE.other);
