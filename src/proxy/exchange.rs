@@ -68,7 +68,7 @@ pub(super) async fn forward(
             Ok(link) => link,
             Err(error) => {
                 drop(passing);
-                tracing::debug!(generation = upstream.generation, %error, "cannot connect to the program");
+                tracing::trace!(generation = upstream.generation, %error, "cannot connect to the program");
                 if exchange.wait(&upstream).await.is_err() {
                     return unavailable("the program does not accept connections");
                 }

@@ -81,7 +81,7 @@ impl Replaced {
 
 impl Supervisor {
     /// Does the program finish its connections itself when it gets the stop signal?
-    pub(super) fn drains_itself(&self, generation: u64) -> bool {
+    fn drains_itself(&self, generation: u64) -> bool {
         match self.settings.drain {
             DrainMode::Signal => true,
             DrainMode::Connections => false,

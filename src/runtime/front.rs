@@ -22,7 +22,10 @@ use crate::{
     proxy::{self, Proxy},
     readiness::probe::loopbacks,
     serve,
-    settings::{Settings, value::Address},
+    settings::{
+        Settings,
+        value::{Address, DrainMode},
+    },
 };
 
 /// What this part is called when it begins again.
@@ -209,13 +212,15 @@ impl Supervisor {
     }
 
     /// Is there nothing to wait for before the generation's stop signal? A request may be on its way to a program that finishes
-    /// what it has begun, and would be lost if it ended before it has read it.
+    /// what it has begun, and would be lost if it ended before it has read it. Answers under way are waited for too, unless the
+    /// program is said to drain itself (`SEGUE_DRAIN=signal`): that it has a handler tells nothing here, for Node has one that
+    /// ends it at once.
     pub(super) fn is_front_drained(&self, front: &Front, generation: u64) -> bool {
         let load = front.proxy.load(generation);
         if load.unanswered > 0 {
             return false;
         }
-        let (itself, idle) = (self.drains_itself(generation), self.settings.drain_idle);
+        let (itself, idle) = (self.settings.drain == DrainMode::Signal, self.settings.drain_idle);
         let last = front.shutdown.is_cancelled() && self.state.current() == Some(generation);
         let clients = front.connections.as_ref().map(serve::Connections::counts);
         let clients = clients.map_or(0, |it| it.new + it.active + it.idle);

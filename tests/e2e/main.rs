@@ -29,6 +29,7 @@ mod leftovers;
 mod logs;
 mod operate;
 mod ownership;
+mod proxy;
 mod readiness;
 mod restart;
 mod rollback;

@@ -98,6 +98,9 @@ pub fn exchange(mut stream: impl Read + Write, path: &str) -> io::Result<String>
     }
 }
 
+/// One thing that a client does.
+pub type Work = Box<dyn FnMut() -> io::Result<String>>;
+
 /// Clients that send one request after the other, each over a connection of its own.
 pub struct Load {
     stop: Arc<AtomicBool>,
@@ -108,14 +111,24 @@ pub struct Load {
 impl Load {
     /// Starts so many of them.
     pub fn start(address: SocketAddr, path: &str, clients: usize) -> Load {
+        let path = path.to_owned();
+        Load::of(clients, move || {
+            let path = path.clone();
+            Box::new(move || get(address, &path))
+        })
+    }
+
+    /// Starts so many clients that each do this again and again.
+    pub fn of(clients: usize, work: impl Fn() -> Work + Send + Sync + 'static) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let so_far = Arc::new(Mutex::new(0));
+        let work = Arc::new(work);
         let worker = |_| {
-            let (stop, so_far, path) = (Arc::clone(&stop), Arc::clone(&so_far), path.to_owned());
+            let (stop, so_far, work) = (Arc::clone(&stop), Arc::clone(&so_far), Arc::clone(&work));
             thread::spawn(move || {
-                let mut tally = Tally::default();
+                let (mut tally, mut work) = (Tally::default(), work());
                 while !stop.load(Ordering::Relaxed) {
-                    tally.count(get(address, &path));
+                    tally.count(work());
                     *so_far.lock().unwrap() += 1;
                 }
                 tally

@@ -5,6 +5,7 @@ pub mod command;
 pub mod docker;
 pub mod segue;
 pub mod servers;
+pub mod traffic;
 pub mod wait;
 
 use std::{
