@@ -84,6 +84,10 @@ async fn respond(request: Request<Incoming>, slow: Arc<Semaphore>) -> Result<Res
         request.into_body().collect().await.unwrap();
         return Ok(Response::new("read\n".to_owned()));
     }
+    if request.method() == hyper::Method::CONNECT {
+        tokio::spawn(echo(request, connection));
+        return Ok(Response::new(String::new()));
+    }
     match request.uri().path() {
         "/slow" => slow.acquire().await.unwrap().forget(),
         "/upgrade" => {

@@ -93,6 +93,27 @@ async fn it_says_goaway_twice_and_takes_nothing_back_before_the_second() {
 }
 
 #[tokio::test]
+async fn who_begins_with_the_word_hears_settings_first() {
+    let trial = Trial::new(Server::new().idle_min(SHORT).idle_spread(Duration::ZERO)).await;
+    let mut client = trial.connect().await;
+    // Both are there when the server looks: nothing of it runs before this waits.
+    trial.stop.notify_one();
+    assert_eq!(
+        client
+            .0
+            .try_write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+            .unwrap(),
+        33
+    );
+    let mut header = [0; 9];
+    soon(client.0.peek(&mut header)).await.unwrap();
+    assert_eq!(header[3], 4, "{header:?}");
+    client.request(1, "/").await;
+    assert_eq!(client.frame(GOAWAY).await.2[..4], [0x7f, 0xff, 0xff, 0xff]);
+    assert_eq!(client.frame(HEADERS).await.1, 1);
+}
+
+#[tokio::test]
 async fn an_idle_one_ends_when_it_has_heard_both() {
     let trial = Trial::new(Server::new().idle_min(SHORT).idle_spread(SHORT)).await;
     let mut client = trial.connect().await;

@@ -55,6 +55,19 @@ async fn each_connection_has_a_number_and_a_state() {
 }
 
 #[tokio::test]
+async fn a_connect_is_an_upgrade_too() {
+    let trial = Trial::new(Server::new()).await;
+    let mut client = trial.connect().await;
+    client.send("CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n").await;
+    client.until("\r\n\r\n").await;
+    soon(trial.connections.wait_for(|it| it.hijacked == 1)).await;
+    client.send("one").await;
+    assert_eq!(client.until("one").await, "one");
+    drop(client);
+    soon(trial.connections.wait_for(|it| it.open() == 0)).await;
+}
+
+#[tokio::test]
 async fn several_listeners_of_several_kinds_are_served_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
