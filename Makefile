@@ -41,7 +41,12 @@ check:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --no-default-features --lib -- -D warnings
+	cargo clippy --locked --no-default-features --features serve --lib -- -D warnings
+	@echo 'the library needs nothing of the entrypoint'
+	@! cargo tree --locked --edges normal --prefix none --no-default-features --features serve \
+	  | grep -E '^(clap|serde|tracing-subscriber|prometheus|signal-hook|netlink|envy|axum)'
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --no-default-features --features serve
 
 bench: setup build
 	scripts/bench

@@ -190,6 +190,48 @@ fn the_machine_has_no_clock_no_system_and_no_log() {
     }
 }
 
+/// What it leaves to the program: its signals, its environment, its end. The first servers of this kind told their parent to
+/// stop by its number, which may be anybody's by then.
+#[test]
+fn the_library_leaves_the_process_alone() {
+    let forbidden = [
+        "exit(",
+        "abort()",
+        "signal",
+        "getppid",
+        "kill",
+        "fork",
+        "set_var",
+        "remove_var",
+        "set_current_dir",
+        "panic::set_hook",
+        "println!",
+        "Mutex",
+        "thread::",
+    ];
+    for file in files(&source().join("serve"))
+        .iter()
+        .chain(&files(&source().join("systemd")))
+        .filter(|file| !name(file).contains("/tests/"))
+    {
+        // Evicting aborts a task, which is no process.
+        let code = code(file).replace("task.abort()", "");
+        for word in forbidden {
+            assert!(!code.contains(word), "{} uses {word}", name(file));
+        }
+    }
+}
+
+#[test]
+fn what_a_connection_may_do_is_decided_without_a_clock_and_without_io() {
+    for file in ["state", "patience", "heads", "version", "goaway"] {
+        let code = code(&source().join(format!("serve/{file}.rs")));
+        for word in ["Instant::now", "tokio", "nix::", "hyper", "tracing", "poll"] {
+            assert!(!code.contains(word), "serve/{file}.rs uses {word}");
+        }
+    }
+}
+
 #[test]
 fn unsafe_is_where_it_is_argued_and_nowhere_else() {
     let has_unsafe = |file: &PathBuf| code(file).contains("unsafe {") || code(file).contains("#[unsafe(");

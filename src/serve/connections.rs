@@ -46,7 +46,12 @@ impl Connections {
         }
     }
 
-    /// Each of them, in the order in which they came; none before the server serves and after it has ended.
+    /// Waits until the server begins to drain.
+    pub async fn draining(&self) {
+        self.hub.draining.cancelled().await;
+    }
+
+    /// Each of them, in the order in which they came; none after the server has ended. Before it serves, this waits.
     pub async fn list(&self) -> Vec<Open> {
         let (asks, answer) = oneshot::channel();
         if self.asking.send(asks).is_err() {

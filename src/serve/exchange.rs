@@ -8,7 +8,7 @@ use std::{
 };
 
 use hyper::{
-    Request, Response, StatusCode, Version,
+    Method, Request, Response, StatusCode, Version,
     body::{Body, Frame, Incoming, SizeHint},
     header::{CONNECTION, HeaderValue},
     service::Service,
@@ -41,7 +41,7 @@ where
 {
     life.begin();
     let answering = Answering(Arc::clone(life));
-    let version = request.version();
+    let (version, connects) = (request.version(), request.method() == Method::CONNECT);
     let response = (!life.is_ambiguous()).then(|| {
         request.extensions_mut().insert(Connection(Arc::clone(life)));
         service.call(request)
@@ -51,10 +51,12 @@ where
             Some(response) => response.await?.map(Some),
             None => refusal(),
         };
-        let life = &answering.0;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let (life, status) = (&answering.0, response.status());
+        let multiplexed = version >= Version::HTTP_2;
+        let upgraded = status == StatusCode::SWITCHING_PROTOCOLS || connects && status.is_success();
+        if upgraded && !multiplexed {
             life.tell(Event::Upgraded);
-        } else if version < Version::HTTP_2 && life.is_draining() && !life.has_more() {
+        } else if life.is_draining() && !life.has_more() && !multiplexed {
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));

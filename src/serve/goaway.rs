@@ -23,6 +23,8 @@ pub(super) struct Frames {
     have: usize,
     /// Bytes of the payload that are still to come.
     left: usize,
+    /// Was any written? The first has to be hyper's, which is SETTINGS.
+    any: bool,
     /// Of our own frame, this much was written.
     pub(super) said: usize,
 }
@@ -30,11 +32,12 @@ pub(super) struct Frames {
 impl Frames {
     /// Does a frame end here?
     pub(super) fn is_between(&self) -> bool {
-        self.have == 0 && self.left == 0
+        self.any && self.have == 0 && self.left == 0
     }
 
     /// These were written.
     pub(super) fn wrote(&mut self, mut bytes: &[u8]) {
+        self.any |= !bytes.is_empty();
         while !bytes.is_empty() {
             let wanted = if self.have < HEADER {
                 HEADER.saturating_sub(self.have)
@@ -101,6 +104,7 @@ mod tests {
     #[test]
     fn our_own_frame_is_one() {
         let mut frames = Frames::default();
+        assert!(!frames.is_between(), "SETTINGS come first");
         frames.wrote(&GOAWAY[..16]);
         assert!(!frames.is_between());
         frames.wrote(&GOAWAY[16..]);

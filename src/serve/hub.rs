@@ -91,6 +91,7 @@ impl Hub {
     /// A request has begun.
     pub(super) fn begun(&self) {
         self.requests.fetch_add(1, Relaxed);
+        self.changed.notify_waiters();
     }
 
     fn count(&self, state: State) -> Option<&AtomicUsize> {

@@ -106,3 +106,6 @@ where
 {
     Server::new().serve(listeners, service, shutdown).await
 }
+
+#[cfg(test)]
+mod tests;
