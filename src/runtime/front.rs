@@ -9,6 +9,7 @@ use super::{
     Supervisor,
     boot::{Refusal, SYSTEM_REFUSED, reason},
     draining::Draining,
+    generation::Generation,
     panics::survive_wait,
     port,
     probing::Message,
@@ -175,8 +176,7 @@ impl Supervisor {
         if self.front.is_none() {
             return;
         }
-        let taken: Vec<u16> = self.generations.values().filter_map(|it| it.port).collect();
-        let port = port::free(&taken);
+        let port = port::free();
         if port.is_none() {
             tracing::error!(generation, "no port is free for the program");
         }
@@ -187,7 +187,7 @@ impl Supervisor {
 
     /// New requests go to this generation.
     pub(super) fn forward_to(&mut self, generation: u64) {
-        let port = self.generations.get(&generation).and_then(|it| it.port);
+        let port = self.generations.get(&generation).and_then(Generation::port);
         if let (Some(front), Some(port)) = (&self.front, port) {
             front.proxy.steer(generation, port);
         }

@@ -5,7 +5,10 @@ use std::{collections::HashSet, os::fd::OwnedFd, time::Instant};
 use nix::unistd::Pid;
 use tokio::task::AbortHandle;
 
-use super::draining::{Draining, Replaced};
+use super::{
+    draining::{Draining, Replaced},
+    port::Port,
+};
 use crate::{
     control::status::Moment,
     handover::broker::Listens,
@@ -23,7 +26,7 @@ pub(super) struct Generation {
     pub(super) began: u64,
     pub(super) notify: Option<NotifySocket>,
     /// Where its program is to listen, in proxy mode.
-    pub(super) port: Option<u16>,
+    pub(super) port: Option<Port>,
     pub(super) probing: Option<AbortHandle>,
     /// Where the child tells what became of its trap, until that was read.
     pub(super) channel: Option<OwnedFd>,
@@ -72,6 +75,11 @@ impl Generation {
     /// The main process while it can be signalled.
     pub(super) fn living(&self) -> Option<&Main> {
         self.main.as_ref().filter(|main| main.alive)
+    }
+
+    /// Where its program is to listen, in proxy mode.
+    pub(super) fn port(&self) -> Option<u16> {
+        self.port.as_ref().map(|it| it.number)
     }
 
     pub(super) fn known(&self, generation: u64) -> Known {

@@ -14,7 +14,7 @@ use super::{
     boot::{BAD_SETTINGS, SYSTEM_REFUSED},
     children::Task,
     environment::Environment,
-    generation::Main,
+    generation::{Generation, Main},
 };
 use crate::{
     machine::{Event, Fault},
@@ -106,7 +106,7 @@ impl Supervisor {
                 reason: fault.to_string(),
             })?;
         environment.set("SEGUE_GENERATION", generation.to_string());
-        if let Some(port) = self.generations.get(&generation).and_then(|it| it.port) {
+        if let Some(port) = self.generations.get(&generation).and_then(Generation::port) {
             environment.set("PORT", port.to_string());
         }
         Ok(environment)

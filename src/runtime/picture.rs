@@ -58,7 +58,7 @@ impl Supervisor {
             .unwrap_or_default();
         if listens.is_empty() && !self.trapping.is_on() {
             // Its calls are not seen; what it was passed, or told, is known.
-            let port = own.and_then(|own| own.port);
+            let port = own.and_then(Generation::port);
             listens.extend(port.map(|port| format!("localhost:{port}")));
         }
         if listens.is_empty() && !self.trapping.is_on() {

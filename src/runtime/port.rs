@@ -5,12 +5,12 @@ use std::{
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::RangeInclusive,
-    os::fd::AsRawFd,
+    os::fd::{AsRawFd, OwnedFd},
 };
 
 use nix::{
     errno::Errno,
-    sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt},
+    sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, setsockopt, socket, sockopt},
 };
 
 /// What Linux does if nobody has said otherwise.
@@ -20,17 +20,26 @@ const ENOUGH: u16 = 256;
 /// The first port that needs no privilege, wherever that begins: those below 1024 are known names.
 const FIRST: u16 = 1_024;
 
-/// A free port that is not among those.
-pub(super) fn free(taken: &[u16]) -> Option<u16> {
+/// A port that was free when it was looked at, and that no other segue on this network gives to its program: the claim is an
+/// abstract name, of which there is one per network, and which leaves with whoever holds it.
+#[derive(Debug)]
+pub(super) struct Port {
+    pub(super) number: u16,
+    _claim: OwnedFd,
+}
+
+/// One, if any is left.
+pub(super) fn free() -> Option<Port> {
     let setting = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
     let clients = setting.ok().and_then(|it| parse(&it)).unwrap_or(USUAL);
     let range = candidates(&clients);
     let count = u32::from(range.end() - range.start()) + 1;
     let first = fastrand::u32(..count);
     let nth = |index: u32| u16::try_from(u32::from(*range.start()) + (first + index) % count).ok();
-    (0..count)
-        .filter_map(nth)
-        .find(|port| !taken.contains(port) && is_free(*port))
+    (0..count).filter_map(nth).find_map(|number| {
+        let claim = claim(number).ok()?;
+        is_free(number).then_some(Port { number, _claim: claim })
+    })
 }
 
 /// Ports that the kernel gives to nobody who does not ask for them. From those that it gives to clients, any process could
@@ -45,6 +54,13 @@ fn candidates(clients: &RangeInclusive<u16>) -> RangeInclusive<u16> {
         // Clients may have any: then this is no worse.
         (false, false) => FIRST..=u16::MAX,
     }
+}
+
+fn claim(number: u16) -> nix::Result<OwnedFd> {
+    let socket = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let name = UnixAddr::new_abstract(format!("segue-port-{number}").as_bytes())?;
+    bind(socket.as_raw_fd(), &name)?;
+    Ok(socket)
 }
 
 fn parse(text: &str) -> Option<RangeInclusive<u16>> {
@@ -100,7 +116,9 @@ mod tests {
 
     #[test]
     fn the_port_is_free() {
-        let first = free(&[]).unwrap();
+        let port = free().unwrap();
+        let first = port.number;
+        assert!(super::claim(first).is_err(), "it is claimed");
         for address in ["127.0.0.1", "0.0.0.0", "::1", "::"] {
             let Ok(listener) = TcpListener::bind((address, first)) else {
                 continue;
@@ -108,6 +126,7 @@ mod tests {
             assert!(!is_free(first), "{address}");
             drop(listener);
         }
-        assert_ne!(free(&[first]), Some(first));
+        drop(port);
+        super::claim(first).unwrap();
     }
 }

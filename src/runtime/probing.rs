@@ -12,6 +12,7 @@ use super::{
     brokering::wait_for_listening,
     children::{Task, user_of},
     front,
+    generation::Generation,
 };
 use crate::{
     handover::listening,
@@ -55,8 +56,7 @@ pub(super) enum Message {
 impl Supervisor {
     /// The program was executed: what shows that it is ready?
     pub(super) fn look_for_readiness(&mut self, generation: u64) {
-        let port = self.generations.get(&generation).and_then(|it| it.port);
-        let port = port.filter(|_| self.front.is_some());
+        let port = self.generations.get(&generation).and_then(Generation::port);
         let by_listening = matches!(self.settings.ready, Ready::Auto | Ready::Listening);
         if let Some(port) = port.filter(|_| by_listening) {
             let asks = ask_its_port(generation, port, self.sender.clone());
