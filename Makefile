@@ -52,6 +52,7 @@ bench: setup build
 	scripts/bench
 	cargo build --locked --release --example hello --example census
 	scripts/bench-handover
+	scripts/bench-proxy
 
 docs:
 	UPDATE_DOCS=1 cargo test --locked --lib --test promises -- --test-threads=1

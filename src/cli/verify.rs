@@ -134,8 +134,11 @@ fn questions(url: Option<&HttpProbe>, settings: Option<&Settings>) -> Vec<Questi
             .collect();
     }
     let bound = settings.filter(|settings| settings.handover != Handover::None);
-    let mut addresses = bound.into_iter().flat_map(|settings| &settings.listen);
-    let first = addresses.find_map(|Listen { address, .. }| Some(sockets(address)).filter(|it| !it.is_empty()));
+    let mut addresses = bound.into_iter().flat_map(|settings| {
+        let listen = settings.listen.iter().map(|Listen { address, .. }| address);
+        settings.proxy.iter().chain(listen)
+    });
+    let first = addresses.find_map(|address| Some(sockets(address)).filter(|it| !it.is_empty()));
     let addresses = first.unwrap_or_default().into_iter();
     addresses
         .map(|address| question(&address.to_string(), "/", address))

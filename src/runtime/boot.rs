@@ -123,7 +123,7 @@ fn trapping(settings: &Settings, given_sockets: bool) -> Result<(Trapping, Optio
         Ok(trapping) => Ok((trapping, None)),
         Err(why) if required => Err(Refusal {
             lines: vec![format!(
-                "SEGUE_HANDOVER=\"transparent\": {why}; use auto, listen-fds or none"
+                "SEGUE_HANDOVER=\"transparent\": {why}; use auto, listen-fds, proxy or none"
             )],
             code: SYSTEM_REFUSED,
         }),

@@ -70,7 +70,8 @@ impl Trapping {
 pub(super) fn tell_no_handover(why: &str) {
     tracing::warn!(
         why,
-        remedy = "SEGUE_LISTEN=:PORT for a program that takes LISTEN_FDS, or SEGUE_HANDOVER=none to be content",
+        remedy = "SEGUE_LISTEN=:PORT for a program that takes LISTEN_FDS, SEGUE_PROXY=:PORT for one that speaks HTTP where PORT \
+                  says, or SEGUE_HANDOVER=none to be content",
         "no transparent hand-over: the program's own sockets cannot be handed over, a restart stops it first"
     );
 }

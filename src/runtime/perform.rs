@@ -215,7 +215,8 @@ impl Supervisor {
         if listens && !self.told_no_handover {
             self.told_no_handover = true;
             tracing::warn!(
-                remedy = "SEGUE_LISTEN=:PORT, for a program that takes LISTEN_FDS",
+                remedy = "SEGUE_LISTEN=:PORT for a program that takes LISTEN_FDS, or SEGUE_PROXY=:PORT for one that speaks HTTP \
+                          where PORT says",
                 "no hand-over: the program opens its own sockets, so a restart stops it first and refuses connections \
                  meanwhile"
             );

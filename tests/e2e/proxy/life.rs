@@ -213,3 +213,35 @@ fn an_address_that_is_taken_is_told_before_anything_starts() {
     );
     assert!(children(std::process::id().cast_signed()).is_empty() || segue.stdout().is_empty());
 }
+
+#[test]
+fn it_can_be_proved() {
+    let port = free_port();
+    let line = format!("exec {} 127.0.0.1:$PORT", crate::support::hello().display());
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_segue"));
+    command.args([
+        "verify",
+        "--restarts",
+        "3",
+        "--rate",
+        "100",
+        "--json",
+        "--",
+        "sh",
+        "-c",
+        &line,
+    ]);
+    let said = crate::support::command::said(
+        command
+            .env("SEGUE_PROXY", format!("127.0.0.1:{port}"))
+            .env("SEGUE_PROBATION", "50ms")
+            .env("SEGUE_DRAIN_IDLE", "100ms"),
+    );
+    assert_eq!(said.code, 0, "{said:?}");
+    let report: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(
+        (&report["failed"], &report["generations"]),
+        (&0.into(), &4.into()),
+        "{report}"
+    );
+}
