@@ -59,17 +59,18 @@ pub(super) async fn forward(
             return unavailable("no generation of the program is ready");
         };
         let passing = Passing::begin(&upstream.counts);
-        let idle = if fresh { None } else { upstream.idle() };
+        let idle = if fresh { None } else { upstream.idle(once) };
         let connected = match idle {
             Some(link) => Ok(link),
-            None => upstream.connect().await,
+            // What is rare is kept out of what is moved about for each request.
+            None => Box::pin(upstream.connect()).await,
         };
         let mut link = match connected {
             Ok(link) => link,
             Err(error) => {
                 drop(passing);
                 tracing::trace!(generation = upstream.generation, %error, "cannot connect to the program");
-                if exchange.wait(&upstream).await.is_err() {
+                if Box::pin(exchange.wait(&upstream)).await.is_err() {
                     return unavailable("the program does not accept connections");
                 }
                 continue;
@@ -94,7 +95,7 @@ pub(super) async fn forward(
                     (Some(unsent), _) if link.used => request = unsent,
                     (Some(unsent), _) => {
                         request = unsent;
-                        if exchange.wait(&upstream).await.is_err() {
+                        if Box::pin(exchange.wait(&upstream)).await.is_err() {
                             return unavailable("the program closes connections at once");
                         }
                     }
@@ -124,9 +125,10 @@ impl Exchange<'_> {
             return Some(serving);
         }
         let _waiting = Waiting::begin(&self.proxy.waiting);
+        let somebody = Box::pin(self.proxy.route.somebody());
         match self.until() {
-            Some(until) => timeout_at(until, self.proxy.route.somebody()).await.ok().flatten(),
-            None => self.proxy.route.somebody().await,
+            Some(until) => Box::pin(timeout_at(until, somebody)).await.ok().flatten(),
+            None => somebody.await,
         }
     }
 

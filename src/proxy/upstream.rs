@@ -51,12 +51,13 @@ impl Upstream {
         }
     }
 
-    /// A connection that is idle, if one is.
-    pub(super) fn idle(&self) -> Option<Link> {
+    /// A connection that is idle, if one is. For a request that may be sent again it need not be looked at: what the event loop
+    /// knows is seen by its driver, and what it does not know yet costs no request.
+    pub(super) fn idle(&self, repeatable: bool) -> Option<Link> {
         let mut idle = self.lock();
         loop {
             let (_, link) = idle.links.pop()?;
-            if link.is_quiet() {
+            if repeatable || link.is_quiet() {
                 return Some(link);
             }
         }

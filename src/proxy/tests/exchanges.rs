@@ -27,9 +27,9 @@ async fn a_connection_is_used_again_and_the_client_does_not_notice_that_it_was_c
         );
     }
     assert_eq!(seen.lock().unwrap().matches("GET /a HTTP/1.1\r\n").count(), 3);
-    assert_eq!(proxy.route.get(1).unwrap().idle().into_iter().count(), 1);
+    assert_eq!(proxy.route.get(1).unwrap().idle(false).into_iter().count(), 1);
     assert!(
-        proxy.route.get(1).unwrap().idle().is_none(),
+        proxy.route.get(1).unwrap().idle(false).is_none(),
         "all went over one connection"
     );
     let (port, _) = listener("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").await;
@@ -58,7 +58,7 @@ async fn head_and_answers_without_a_body_keep_their_fields() {
         let come = talk(front, b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
         assert!(come.contains(told) && come.ends_with("\r\n\r\n"), "{come}");
         assert!(seen.lock().unwrap().starts_with("HEAD / HTTP/1.1\r\n"));
-        assert!(proxy.route.get(1).unwrap().idle().is_some());
+        assert!(proxy.route.get(1).unwrap().idle(false).is_some());
     }
     let (port, _) = listener("HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n").await;
     let (_, front) = with(port).await;

@@ -160,7 +160,7 @@ async fn what_is_under_way_finishes_where_it_began() {
     assert!(talk(front, GET).await.ends_with("new"));
     assert!(slow.await.unwrap().ends_with("old"));
     proxy.rest(1);
-    assert!(proxy.route.get(1).unwrap().idle().is_none());
+    assert!(proxy.route.get(1).unwrap().idle(false).is_none());
     proxy.ended(1);
     proxy.release(1);
     assert!(talk(front, GET).await.ends_with("new"));
