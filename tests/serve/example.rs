@@ -1,0 +1,1 @@
+//! The example for axum is a program that drains as it should.
