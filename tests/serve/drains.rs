@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::harness::{Counts, Failure, Kind, Line, Load, Outcome, Pace, through};
+use super::harness::{Counts, Failure, Kind, Line, Load, Outcome, Pace, on_the_way, through};
 
 const DRAINS: usize = 100;
 
@@ -101,7 +101,7 @@ async fn the_defaults_too() {
 #[tokio::test]
 async fn idle_connections_are_waited_for_and_then_closed() {
     let mut line = Line::start(Kind::Segue(Pace::Quick)).await;
-    let idle = super::harness::idle(line.address(), 32).await;
+    let idle = on_the_way::idle(line.address(), 32).await;
     let ended = line.replace().await;
     assert!(ended.took >= Pace::QUICK, "{ended:?}");
     assert!(ended.took < Duration::from_secs(5), "{ended:?}");

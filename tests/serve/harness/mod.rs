@@ -5,7 +5,7 @@ mod http1;
 mod kinds;
 mod line;
 mod loads;
-mod on_the_way;
+pub mod on_the_way;
 mod routes;
 mod tally;
 mod websocket;
@@ -16,7 +16,6 @@ pub use self::{
     kinds::{Kind, Pace},
     line::{Ended, Line},
     loads::Load,
-    on_the_way::idle,
     tally::{Counts, Failure},
 };
 
