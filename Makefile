@@ -18,7 +18,7 @@ help:
 	@echo 'make demo    restart an unmodified server under load, in a container, and print what happened'
 	@echo 'make test    every check and every test'
 	@echo 'make build   the static binary: target/$(CARGO_BUILD_TARGET)/release/segue'
-	@echo 'make bench   start time, memory and wake-ups beside other inits; what hand-over costs'
+	@echo 'make bench   start time, memory and wake-ups beside other inits; what hand-over costs; drains beside other servers'
 	@echo 'make docs    write anew the pages that tests print'
 	@echo 'make image   the container images segue and segue-example'
 	@echo 'make clean   remove what was built'
@@ -50,8 +50,9 @@ check:
 
 bench: setup build
 	scripts/bench
-	cargo build --locked --release --example hello --example census
+	cargo build --locked --release --example hello --example census --example drains
 	scripts/bench-handover
+	scripts/bench-library
 
 docs:
 	UPDATE_DOCS=1 cargo test --locked --lib --test promises -- --test-threads=1
