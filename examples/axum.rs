@@ -7,7 +7,7 @@ use std::{env, error::Error, io::Write};
 
 use axum::{
     Extension, Router,
-    extract::Request,
+    body::Bytes,
     routing::{get, post},
 };
 use hyper_util::service::TowerToHyperService;
@@ -26,8 +26,8 @@ async fn connection(Extension(connection): Extension<Connection>) -> String {
     format!("connection {id} from {peer}, {:?}\n", connection.state())
 }
 
-async fn echo(request: Request) -> axum::body::Body {
-    request.into_body()
+async fn echo(body: Bytes) -> Bytes {
+    body
 }
 
 #[tokio::main(flavor = "current_thread")]

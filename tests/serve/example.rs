@@ -2,10 +2,11 @@
 //! what it is at, and ends well on SIGTERM with a request under way.
 
 use std::{
+    env,
     io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::{fd::AsFd, unix::net::UnixDatagram},
-    path::Path,
+    path::PathBuf,
     process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
@@ -17,6 +18,18 @@ use nix::{
 };
 
 use super::harness::PATIENCE;
+
+/// The example's file, which was built beside the tests.
+fn program() -> PathBuf {
+    let own = env::current_exe().unwrap();
+    let program = own.parent().unwrap().with_file_name("examples/axum");
+    assert!(
+        program.exists(),
+        "{} is missing: cargo build --examples",
+        program.display()
+    );
+    program
+}
 
 /// The example, killed if the test ends before it.
 struct Example {
@@ -41,15 +54,7 @@ impl Example {
         let notified = UnixDatagram::bind(&path).unwrap();
         notified.set_read_timeout(Some(PATIENCE)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let program = Path::new(env!("CARGO_BIN_EXE_segue"))
-            .parent()
-            .unwrap()
-            .join("examples/axum");
-        assert!(
-            program.exists(),
-            "{} is missing: cargo build --examples",
-            program.display()
-        );
+        let program = program();
         // The shell gives it its own number, and the socket, which is the shell's standard input, the number 3.
         let script = "exec env LISTEN_PID=$$ \"$0\" 3<&0 0</dev/null";
         let child = Command::new("sh")
@@ -164,11 +169,7 @@ fn a_router_of_axum_is_drained_on_sigterm() {
 #[test]
 fn it_says_why_it_cannot_start() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let program = Path::new(env!("CARGO_BIN_EXE_segue"))
-        .parent()
-        .unwrap()
-        .join("examples/axum");
-    let ended = Command::new(program)
+    let ended = Command::new(program())
         .arg(taken.local_addr().unwrap().to_string())
         .output()
         .unwrap();

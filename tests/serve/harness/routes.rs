@@ -22,7 +22,7 @@ use super::websocket;
 pub const SLOW: Duration = Duration::from_millis(8);
 
 /// What `/large` answers, in bytes: more than the kernel keeps of a connection.
-const LARGE: usize = 4 << 20;
+const LARGE: usize = 3 << 20;
 
 static LARGE_BODY: LazyLock<Bytes> = LazyLock::new(|| vec![b'x'; LARGE].into());
 

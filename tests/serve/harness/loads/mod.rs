@@ -75,10 +75,11 @@ impl Load {
     /// So often a generation is asked before it is drained: each client once at least, about.
     pub fn enough(self) -> u64 {
         match self {
-            Load::KeepAlive | Load::Fresh | Load::OnTheWay | Load::WebSockets => 128,
-            Load::Pipelined | Load::Split | Load::Http2 => 256,
-            Load::Slow | Load::Uploads => 64,
-            Load::Large => 8,
+            Load::Pipelined | Load::Split | Load::Http2 => 200,
+            Load::WebSockets => 128,
+            Load::KeepAlive | Load::Fresh | Load::OnTheWay => 64,
+            Load::Slow | Load::Uploads => 32,
+            Load::Large => 4,
         }
     }
 
