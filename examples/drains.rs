@@ -56,8 +56,8 @@ async fn serve(name: &str) {
 }
 
 async fn compare(drains: usize) {
-    println!("| load | server | requests | failed | how | drain, median | longest |");
-    println!("|---|---|---:|---:|---|---:|---:|");
+    println!("| load | server | answered | given back | failed | how | drain, median | longest |");
+    println!("|---|---|---:|---:|---:|---|---:|---:|");
     for load in Load::ALL {
         let mut outcomes = [Outcome::default(), Outcome::default(), Outcome::default()];
         for round in 0..ROUNDS {
@@ -91,10 +91,11 @@ fn row(load: Load, kind: Kind, outcome: &Outcome) {
     let times = outcome.times();
     let milliseconds = |at: usize| times.get(at).map_or(0.0, |time| time.as_secs_f64() * 1000.0);
     println!(
-        "| {} | {} | {} | {} | {} | {:.1} ms | {:.1} ms |",
+        "| {} | {} | {} | {} | {} | {} | {:.1} ms | {:.1} ms |",
         load.name(),
         kind.name(),
-        counts.requests(),
+        counts.answered,
+        counts.handed_back,
         counts.failed(),
         how.join("; "),
         milliseconds(times.len() / 2),

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, os::fd::AsRawFd, time::Duration};
 use nix::sys::socket::{MsgFlags, recv};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
@@ -13,6 +13,9 @@ use super::tally::{Failed, Failure};
 
 /// Longer than any answer takes.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes that the kernel takes for a narrow connection; it doubles the number.
+const NARROW: u32 = 128 * 1024;
 
 /// A request for this path.
 pub fn get(path: &str) -> Vec<u8> {
@@ -32,7 +35,17 @@ pub struct Http1 {
 
 impl Http1 {
     pub async fn open(address: SocketAddr) -> Result<Http1, Failed> {
-        let stream = within(TcpStream::connect(address)).await?;
+        Http1::on(within(TcpStream::connect(address)).await?)
+    }
+
+    /// One that the kernel does not take much for, so that what is sent has to wait at the server.
+    pub async fn open_narrow(address: SocketAddr) -> Result<Http1, Failed> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(NARROW)?;
+        Http1::on(within(socket.connect(address)).await?)
+    }
+
+    fn on(stream: TcpStream) -> Result<Http1, Failed> {
         stream.set_nodelay(true)?;
         Ok(Http1 {
             stream,

@@ -21,8 +21,8 @@ use super::websocket;
 /// How long `/slow` takes.
 pub const SLOW: Duration = Duration::from_millis(8);
 
-/// What `/large` answers, in bytes: more than the kernel keeps of a connection.
-const LARGE: usize = 3 << 20;
+/// What `/large` answers, in bytes: more than the kernel keeps of a narrow connection.
+const LARGE: usize = 5 << 20;
 
 static LARGE_BODY: LazyLock<Bytes> = LazyLock::new(|| vec![b'x'; LARGE].into());
 

@@ -97,10 +97,6 @@ impl Counts {
         self.failed[failure as usize]
     }
 
-    pub fn requests(&self) -> u64 {
-        self.answered + self.failed()
-    }
-
     pub fn add(&mut self, more: &Counts) {
         self.answered += more.answered;
         self.handed_back += more.handed_back;

@@ -55,14 +55,17 @@ pub async fn uploads(client: Client) {
 }
 
 pub async fn large(client: Client) {
-    kept(client, async |connection: &mut Http1| {
-        connection.send(&get("/large")).await?;
-        let body = connection.slow_answer(Duration::from_millis(1)).await?;
-        is_large(&body)
-            .then_some(())
-            .ok_or(Failure::BadStatus.because("another body"))
-    })
-    .await;
+    while client.goes_on() {
+        let outcome = async {
+            let mut connection = Http1::open_narrow(client.address).await?;
+            connection.send(&get("/large")).await?;
+            let body = connection.slow_answer(Duration::from_millis(1)).await?;
+            is_large(&body)
+                .then_some(())
+                .ok_or(Failure::BadStatus.because("another body"))
+        };
+        client.tally.count(outcome.await);
+    }
 }
 
 /// The same again and again, over one connection as long as it lasts.
