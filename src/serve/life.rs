@@ -95,9 +95,14 @@ impl Life {
         self.tell(Event::Begun);
     }
 
+    /// Has a part of another head come?
+    pub(super) fn has_part(&self) -> bool {
+        self.part.load(Relaxed)
+    }
+
     /// Have more requests come, or part of one?
     pub(super) fn has_more(&self) -> bool {
-        self.ahead.load(Relaxed) > 0 || self.part.load(Relaxed)
+        self.ahead.load(Relaxed) > 0 || self.has_part()
     }
 
     /// May its requests be read in two ways?
