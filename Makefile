@@ -4,9 +4,10 @@
 .PHONY: help setup demo build test check bench docs image clean
 
 # Static, without a musl toolchain. The target is spelled out so that the flag spares proc-macros and build scripts, and
-# every command below uses the same flags, so that none of them throws away what another has built.
+# every command below uses the same flags, so that none of them throws away what another has built. Relocations are packed:
+# they are 3 kB of the binary instead of 195.
 export CARGO_BUILD_TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
-export RUSTFLAGS := -C target-feature=+crt-static
+export RUSTFLAGS := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
 
 # A run that proves things for others must not skip what it cannot reach.
 ifeq ($(CI),true)
