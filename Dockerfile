@@ -16,12 +16,14 @@ ARG RUST_IMAGE=rust:1-bookworm
 # ---- Dependencies: a layer that changes only with the manifest and the lock file.
 FROM ${RUST_IMAGE} AS dependencies
 WORKDIR /src
-# The target is spelled out so that the flag spares proc-macros and build scripts, which cannot be static.
-ENV RUSTFLAGS="-C target-feature=+crt-static" CARGO_TERM_COLOR=never
+# The target is spelled out so that the flags spare proc-macros and build scripts, which cannot be static. A static program that
+# may be loaded anywhere has 8,000 places to mend when it is; packed they take 3 kB of the file instead of 195.
+ENV RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" CARGO_TERM_COLOR=never
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src examples \
  && touch src/lib.rs \
- && echo 'fn main() {}' | tee src/main.rs examples/census.rs > examples/hello.rs \
+ && for file in src/main examples/axum examples/census examples/drains examples/hello; do \
+      echo 'fn main() {}' > "$file.rs"; done \
  && cargo build --release --locked --bin segue --target "$(rustc -vV | sed -n 's/^host: //p')"
 
 # ---- The binary, alone: the example's dependencies must not switch features on in it.

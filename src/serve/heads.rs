@@ -47,6 +47,8 @@ pub(super) struct Seen {
     pub(super) heads: u32,
     /// Did one of them tell its body's length in two ways?
     pub(super) ambiguous: bool,
+    /// Does it end within another head?
+    pub(super) part: bool,
 }
 
 impl Heads {
@@ -96,6 +98,7 @@ impl Heads {
                 }
             }
         }
+        seen.part = self.place == Place::Head && (self.begun || self.length > 0);
         seen
     }
 
@@ -161,7 +164,18 @@ mod tests {
     const BOTH: &str = "POST / HTTP/1.1\r\nContent-Length: 3\r\nX: y\r\ntransfer-ENCODING: chunked\r\n\r\n";
 
     fn seen(heads: u32, ambiguous: bool) -> Seen {
-        Seen { heads, ambiguous }
+        Seen {
+            heads,
+            ambiguous,
+            part: false,
+        }
+    }
+
+    fn part(heads: u32) -> Seen {
+        Seen {
+            part: true,
+            ..seen(heads, false)
+        }
     }
 
     #[test]
@@ -180,7 +194,10 @@ mod tests {
             (BOTH.replace(':', " :"), seen(1, true)),
             (format!("{GET}{BOTH}"), seen(2, true)),
             (BOTH.replace("transfer", "x-transfer"), seen(1, false)),
-            (GET[..GET.len() - 2].to_owned(), seen(0, false)),
+            (GET[..GET.len() - 2].to_owned(), part(0)),
+            (format!("{GET}{post}\r\nG"), part(2)),
+            (format!("{GET}\r\n"), seen(1, false)),
+            (post[..post.len() - 1].to_owned(), seen(1, false)),
         ] {
             assert_eq!(Heads::new().read(bytes.as_bytes()), expected, "{bytes}");
         }

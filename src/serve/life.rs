@@ -27,6 +27,8 @@ pub(super) struct Life {
     progress: AtomicU64,
     /// Requests whose heads have come and that have not begun.
     ahead: AtomicU32,
+    /// Has a part of another head come?
+    part: AtomicBool,
     /// Has one come that can be read in two ways?
     ambiguous: AtomicBool,
     /// Somebody else than its own task has told something: a request of HTTP/2, or whoever took it.
@@ -41,6 +43,7 @@ impl Life {
             hub: Arc::clone(hub),
             progress: AtomicU64::new(Progress::NEW.pack()),
             ahead: AtomicU32::new(0),
+            part: AtomicBool::new(false),
             ambiguous: AtomicBool::new(false),
             told: Notify::new(),
         })
@@ -77,6 +80,7 @@ impl Life {
         if seen.heads > 0 {
             self.ahead.fetch_add(seen.heads, Relaxed);
         }
+        self.part.store(seen.part, Relaxed);
         if seen.ambiguous {
             self.ambiguous.store(true, Relaxed);
         }
@@ -91,9 +95,14 @@ impl Life {
         self.tell(Event::Begun);
     }
 
+    /// Has a part of another head come?
+    pub(super) fn has_part(&self) -> bool {
+        self.part.load(Relaxed)
+    }
+
     /// Have more requests come, or part of one?
     pub(super) fn has_more(&self) -> bool {
-        self.ahead.load(Relaxed) > 0
+        self.ahead.load(Relaxed) > 0 || self.has_part()
     }
 
     /// May its requests be read in two ways?

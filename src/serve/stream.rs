@@ -229,6 +229,10 @@ impl Write for Stream {
         ready!(self.poll_goaway(context))?;
         ready!(Pin::new(&mut self.socket).poll_flush(context))?;
         self.life.tell(Event::Sent);
+        if self.life.has_part() {
+            // It was read while the answer before it was under way.
+            self.life.tell(Event::Read);
+        }
         Poll::Ready(Ok(()))
     }
 

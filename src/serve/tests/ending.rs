@@ -83,6 +83,22 @@ async fn of_pipelined_requests_all_are_answered_and_the_last_says_close() {
 }
 
 #[tokio::test]
+async fn a_request_of_which_a_part_came_with_the_one_before_has_its_time() {
+    let trial = Trial::new(quick().header_timeout(LONG)).await;
+    let mut client = trial.connect().await;
+    client.send(format!("{GET}{}", &GET[..20])).await;
+    client.answer().await;
+    soon(trial.connections.wait_for(|it| it.requests == 1 && it.active == 1)).await;
+    trial.stop().await;
+    // Longer than any idle connection has.
+    let longer = tokio::time::timeout(4 * SHORT, client.0.peek(&mut [0])).await;
+    assert!(longer.is_err(), "it is not closed");
+    client.send(&GET[20..]).await;
+    assert!(close(&client.answer().await));
+    assert_eq!(client.end().await, "");
+}
+
+#[tokio::test]
 async fn new_connections_are_refused_while_old_ones_finish() {
     let trial = Trial::new(quick()).await;
     let mut client = trial.connect().await;
