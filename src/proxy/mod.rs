@@ -25,6 +25,7 @@ use std::{
 
 use self::route::Route;
 pub use self::{front::server, load::Load};
+pub use crate::serve::{Connections, Listener};
 
 /// The proxy; a clone is the same one. Needs a tokio runtime with time and I/O.
 #[derive(Debug, Clone)]

@@ -22,7 +22,6 @@ use crate::{
     },
     proxy::{self, Proxy},
     readiness::probe::loopbacks,
-    serve,
     settings::{
         Settings,
         value::{Address, DrainMode},
@@ -46,7 +45,7 @@ pub(super) struct Front {
     pub(super) proxy: Proxy,
     /// Kept so that they can be served again after a fault; none once no more connections are taken.
     bound: Vec<Bound>,
-    connections: Option<serve::Connections>,
+    connections: Option<proxy::Connections>,
     shutdown: CancellationToken,
 }
 
@@ -94,7 +93,7 @@ impl Front {
     }
 
     /// Copies for the server.
-    fn listeners(&self) -> io::Result<Vec<serve::Listener>> {
+    fn listeners(&self) -> io::Result<Vec<proxy::Listener>> {
         let copy = |bound: &Bound| match bound {
             Bound::Tcp(socket) => std::net::TcpListener::from(socket.try_clone()?).try_into(),
             Bound::Unix(socket, ..) => std::os::unix::net::UnixListener::from(socket.try_clone()?).try_into(),
@@ -222,7 +221,7 @@ impl Supervisor {
         }
         let (itself, idle) = (self.settings.drain == DrainMode::Signal, self.settings.drain_idle);
         let last = front.shutdown.is_cancelled() && self.state.current() == Some(generation);
-        let clients = front.connections.as_ref().map(serve::Connections::counts);
+        let clients = front.connections.as_ref().map(proxy::Connections::counts);
         let clients = clients.map_or(0, |it| it.new + it.active + it.idle);
         let tunnels = load.busy(idle).saturating_sub(load.answering);
         match (last, itself) {
@@ -239,7 +238,7 @@ impl Supervisor {
         let clients = front
             .connections
             .as_ref()
-            .map(serve::Connections::counts)
+            .map(proxy::Connections::counts)
             .unwrap_or_default();
         let current = self.state.current();
         let counts = self.generations.keys().map(|number| {
