@@ -33,6 +33,9 @@ pub(super) fn table(status: &Status, paint: Paint, now: SystemTime) -> String {
         let left = left.map_or_else(|| "no deadline".to_owned(), |left| format!("{} left", short(left)));
         text.push_str(&format!("stop      {}, {left}\n", ago(stop.since.ago(now))));
     }
+    if let Some(watch) = &status.watch {
+        text.push_str(&format!("watch     {}\n", printable(&watch.to_string())));
+    }
     if status.cut > 0 {
         text.push_str(&format!(
             "cut       {} at a deadline\n",
@@ -122,7 +125,7 @@ fn restarts(status: &Status, now: SystemTime) -> Vec<Vec<String>> {
             it.generation.map_or_else(|| "-".to_owned(), |it| it.to_string()),
             it.outcome.replace('_', " "),
             short(Duration::from_millis(it.took_ms)),
-            printable(it.why.as_deref().unwrap_or("")),
+            printable(&why(it)),
         ]
     };
     let headings = ["RESTART", "BY", "GENERATION", "OUTCOME", "TOOK", ""];
@@ -131,6 +134,12 @@ fn restarts(status: &Status, now: SystemTime) -> Vec<Vec<String>> {
         .into_iter()
         .chain(status.last_restarts.iter().map(row))
         .collect()
+}
+
+/// What it came from, and what was wrong.
+fn why(restart: &Restart) -> String {
+    let parts = [restart.cause.as_deref(), restart.why.as_deref()];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 fn some(text: &str) -> String {
@@ -185,12 +194,14 @@ mod tests {
             last_restarts: vec![Restart {
                 generation: Some(3),
                 reason: "hup".into(),
+                cause: None,
                 outcome: "replaced".into(),
                 why: None,
                 took_ms: 1_056,
                 at: at(4),
             }],
             cut: 1,
+            watch: None,
             faults: std::collections::BTreeMap::new(),
             settings: vec![Setting {
                 name: "SEGUE_STOP_TIMEOUT".into(),

@@ -102,6 +102,13 @@ fn facts(status: &Status, now: SystemTime) -> String {
     };
     fact("Restarts", &number(restarts.replaced), &unlucky);
     fact("Connections cut", &number(status.cut), "");
+    if let Some(watch) = &status.watch {
+        fact(
+            "Watched files",
+            &number(watch.files),
+            &Escaped(&watch.to_string()).to_string(),
+        );
+    }
     html + "</dl>\n"
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use super::status::{Connections, Generation, Handover, Moment, Restart, Restarts, Setting, Status, Stop};
+use super::status::{Connections, Generation, Handover, Moment, Restart, Restarts, Setting, Status, Stop, Watch};
 
 fn ago(seconds: u64) -> Moment {
     Moment(SystemTime::now() - Duration::from_secs(seconds))
@@ -29,6 +29,7 @@ pub(crate) fn status() -> Status {
     let restart = |generation, reason: &str, outcome: &str, why: Option<&str>, took_ms, at| Restart {
         generation: Some(generation),
         reason: reason.into(),
+        cause: (reason == "watch").then(|| "config/app.toml changed, 3 more".into()),
         outcome: outcome.into(),
         why: why.map(str::to_owned),
         took_ms,
@@ -80,6 +81,14 @@ pub(crate) fn status() -> Status {
             restart(2, "crash", "failed", Some("killed by SIGSEGV"), 75_000, 7_390),
         ],
         cut: 2,
+        watch: Some(Watch {
+            backend: "poll".into(),
+            why: Some("inotify is blind on virtiofs".into()),
+            files: 1_204,
+            directories: 0,
+            missing: vec!["/etc/app".into()],
+            suspended: vec!["src/generated.rs".into()],
+        }),
         faults: std::collections::BTreeMap::new(),
         settings: vec![
             setting("SEGUE_ADMIN", "0.0.0.0:9900"),
@@ -105,6 +114,7 @@ pub(super) fn nothing() -> Status {
         restarts: Restarts::default(),
         last_restarts: vec![],
         cut: 0,
+        watch: None,
         settings: vec![],
         ..status()
     }

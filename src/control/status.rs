@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     time::{Duration, SystemTime},
 };
 
@@ -47,6 +48,9 @@ pub struct Status {
     pub last_restarts: Vec<Restart>,
     /// Connections that were cut at a deadline.
     pub cut: u64,
+    /// What is watched, if anything is.
+    #[serde(default)]
+    pub watch: Option<Watch>,
     /// Settings that differ from their defaults.
     pub settings: Vec<Setting>,
     /// Parts of segue that have begun again after a fault of their own, and how often.
@@ -120,6 +124,9 @@ pub struct Restart {
     pub generation: Option<u64>,
     /// `hup`, `command`, `watch` or `crash`.
     pub reason: String,
+    /// What exactly it was, where that does not say it: which files have changed.
+    #[serde(default)]
+    pub cause: Option<String>,
     /// `replaced`, `rolled_back` or `failed`.
     pub outcome: String,
     /// What was wrong.
@@ -128,6 +135,50 @@ pub struct Restart {
     pub took_ms: u64,
     /// When it had come out.
     pub at: Moment,
+}
+
+/// What is watched.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// `inotify`, `poll`, or `inotify and poll`; empty as long as the files are looked at for the first time.
+    pub backend: String,
+    /// Why it polls, where nobody asked for that.
+    pub why: Option<String>,
+    /// Files whose content counts.
+    pub files: u64,
+    /// Directories that the kernel tells of.
+    pub directories: u64,
+    /// Watched paths that are not there.
+    pub missing: Vec<String>,
+    /// Files that the program itself changes when it starts: they do not restart it any more.
+    pub suspended: Vec<String>,
+}
+
+/// For people, in a line.
+impl fmt::Display for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.backend.is_empty() {
+            return f.write_str("looking at the files for the first time");
+        }
+        write!(f, "{}, {} files", self.backend, self.files)?;
+        if self.directories > 0 {
+            write!(f, " in {} directories", self.directories)?;
+        }
+        if let Some(why) = &self.why {
+            write!(f, "; {why}")?;
+        }
+        if !self.missing.is_empty() {
+            write!(f, "; not there: {}", self.missing.join(", "))?;
+        }
+        if !self.suspended.is_empty() {
+            write!(
+                f,
+                "; suspended, for the program changes them itself: {}",
+                self.suspended.join(", ")
+            )?;
+        }
+        Ok(())
+    }
 }
 
 /// A setting that differs from its default.

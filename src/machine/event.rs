@@ -158,12 +158,14 @@ pub struct Fault {
 }
 
 /// Who or what asked for a new generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     /// SIGHUP.
     Hup,
     /// `segue restart`.
     Command,
+    /// Watched files have changed: which, in words.
+    Watch(String),
     /// The program ended, and `SEGUE_RESTART` wants it back.
     Crash,
 }
@@ -171,11 +173,21 @@ pub enum Reason {
 impl Reason {
     /// The reason as logs, metrics and people have it.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Reason::Hup => "hup",
             Reason::Command => "command",
+            Reason::Watch(_) => "watch",
             Reason::Crash => "crash",
+        }
+    }
+
+    /// What exactly it was, where the name does not say it.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        match self {
+            Reason::Watch(what) => Some(what),
+            Reason::Hup | Reason::Command | Reason::Crash => None,
         }
     }
 }

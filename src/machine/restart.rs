@@ -57,10 +57,11 @@ impl Turn<'_> {
             reason,
             since,
             stage: Stage::Clearing,
-        }) = self.state.restart
+        }) = &self.state.restart
         else {
             return;
         };
+        let (reason, since) = (reason.clone(), *since);
         let old = self.state.current;
         let clear = match self.limits.mode {
             Mode::StopFirst => self.state.generations.is_empty(),

@@ -95,6 +95,7 @@ impl Desk {
         let restart = Restart {
             generation: report.generation,
             reason: report.reason.name().into(),
+            cause: report.reason.cause().map(str::to_owned),
             outcome: outcome.into(),
             why: why.cloned(),
             took_ms: u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
@@ -230,6 +231,7 @@ impl Supervisor {
                     it.ready.get_or_insert_with(Moment::now);
                 }
             }
+            Event::RestartRequested { reason } => self.forget_loops(reason),
             Event::StopRequested => {
                 self.desk.stop_since.get_or_insert_with(Moment::now);
             }
@@ -239,7 +241,6 @@ impl Supervisor {
             | Event::Emptied { .. }
             | Event::Drained { .. }
             | Event::SignalReceived { .. }
-            | Event::RestartRequested { .. }
             | Event::DrainRequested
             | Event::PostStopEnded
             | Event::TimePassed => {}
@@ -281,6 +282,7 @@ impl Supervisor {
             let restart = Restart {
                 generation: None,
                 reason: Reason::Command.name().into(),
+                cause: None,
                 outcome: "failed".into(),
                 why: Some("segue is about to end".into()),
                 took_ms: 0,

@@ -73,6 +73,7 @@ impl Supervisor {
                 outcome = "replaced",
                 generation,
                 reason = reason.name(),
+                cause = reason.cause(),
                 took_ms = milliseconds,
                 "restart succeeded"
             ),
@@ -82,6 +83,7 @@ impl Supervisor {
                     outcome = "rolled_back",
                     generation,
                     reason = reason.name(),
+                    cause = reason.cause(),
                     took_ms = milliseconds,
                     why,
                     "restart rolled back"
@@ -91,6 +93,7 @@ impl Supervisor {
                 outcome = "failed",
                 generation,
                 reason = reason.name(),
+                cause = reason.cause(),
                 took_ms = milliseconds,
                 why,
                 "restart failed"
@@ -126,7 +129,10 @@ fn detail(event: &Event) -> Option<String> {
         }
         | Event::NotStarted { fault, .. } => Some(fault.reason.clone()),
         Event::SignalReceived { signal, .. } => Some(format!("signal {signal}")),
-        Event::RestartRequested { reason } => Some(reason.name().to_owned()),
+        Event::RestartRequested { reason } => Some(match reason.cause() {
+            Some(cause) => format!("{}: {cause}", reason.name()),
+            None => reason.name().to_owned(),
+        }),
         Event::Booted
         | Event::Prepared { outcome: Ok(()), .. }
         | Event::Started { .. }

@@ -104,9 +104,12 @@ pub(super) fn restarts(restarts: &[Restart], now: SystemTime) -> String {
             ),
             generation,
             For(Duration::from_millis(it.took_ms)).to_string(),
-            it.why
-                .as_deref()
-                .map_or_else(String::new, |why| Escaped(why).to_string()),
+            [it.cause.as_deref(), it.why.as_deref()]
+                .into_iter()
+                .flatten()
+                .map(|text| Escaped(text).to_string())
+                .collect::<Vec<_>>()
+                .join("; "),
         ]
     };
     let columns = [
