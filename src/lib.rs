@@ -51,6 +51,9 @@ pub mod telemetry;
 #[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
 pub mod verify;
+#[cfg(all(feature = "entrypoint", target_os = "linux"))]
+#[doc(hidden)]
+pub mod watch;
 
 /// So that what README shows is compiled and run.
 #[cfg(all(doctest, feature = "serve", target_os = "linux"))]

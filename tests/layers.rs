@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Each folder of `src`, and the folders that it may use.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("machine", &[]),
     ("settings", &[]),
     ("systemd", &[]),
@@ -35,9 +35,11 @@ const ARROWS: [(&str, &[&str]); 13] = [
             "telemetry",
             "control",
             "systemd",
+            "watch",
         ],
     ),
     ("verify", &["process"]),
+    ("watch", &["process"]),
     ("control", &["serve", "process"]),
     (
         "cli",

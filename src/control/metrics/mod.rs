@@ -46,6 +46,8 @@ pub struct Metrics {
     reaped: Counters<1>,
     signals: Family<[(&'static str, String); 1], Counter>,
     exits: Counters<1>,
+    watch_changes: Counter,
+    watch_backend: Family<Labels<1>, Gauge>,
 }
 
 impl Metrics {
@@ -68,6 +70,8 @@ impl Metrics {
             reaped: Family::default(),
             signals: Family::default(),
             exits: Family::default(),
+            watch_changes: Counter::default(),
+            watch_backend: Family::default(),
         };
         metrics.registry = names::registry(&metrics);
         metrics
@@ -122,6 +126,11 @@ impl Metrics {
         self.signals.get_or_create(&[("signal", name.to_owned())]).inc();
     }
 
+    /// Watched files have changed.
+    pub fn watched_files_changed(&self) {
+        self.watch_changes.inc();
+    }
+
     /// The program ended: by a signal, or with a code.
     pub fn exited(&self, by_signal: bool) {
         let kind = if by_signal { "signal" } else { "code" };
@@ -138,6 +147,14 @@ impl Metrics {
         self.draining
             .set((status.draining.is_some() || status.stop.is_some()).into());
         self.set_connections(status, serving);
+        self.watch_backend.clear();
+        let backend = status.watch.iter().map(|watch| watch.backend.as_str());
+        for backend in ["inotify", "poll"]
+            .into_iter()
+            .filter(|it| backend.clone().any(|all| all.contains(it)))
+        {
+            self.watch_backend.get_or_create(&[("backend", backend)]).set(1);
+        }
         let mut text = String::new();
         match encode(&mut text, &self.registry) {
             Ok(()) => text,

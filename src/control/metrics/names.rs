@@ -1,7 +1,7 @@
 //! NAMES each metric, says what it is, and lets those that are known beforehand begin at zero. Counts nothing.
 
 use prometheus_client::{
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    metrics::{family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
 
@@ -61,10 +61,10 @@ pub(super) fn registry(metrics: &Metrics) -> Registry {
     let it = metrics.signals.clone();
     to.register("segue_signals", "Signals received", it);
 
-    // Files are not watched yet. The series is there so that dashboards and alerts can be written now; which backend
-    // watches, nothing could say.
-    let help = "Changes of watched files that asked for a restart";
-    to.register("segue_watch_changes", help, Counter::<u64>::default());
+    let help = "Bursts of changes of watched files";
+    to.register("segue_watch_changes", help, metrics.watch_changes.clone());
+    let help = "How changes of watched files are noticed: 1 for each way";
+    to.register("segue_watch_backend", help, metrics.watch_backend.clone());
 
     to.register_collector(Box::new(Own::default()));
     to

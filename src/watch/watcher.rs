@@ -1,0 +1,396 @@
+//! WAITS for hints, and looks where they point when a burst is over. Everything that is told has another content.
+
+use std::{
+    collections::BTreeSet,
+    future::poll_fn,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use tokio::time::{sleep, sleep_until};
+
+use super::{
+    Backend, Changes, Plan, Watching,
+    debounce::Debounce,
+    guards::Guards,
+    inotify::{Deaf, Hearing, Hint},
+    mounts::Mounts,
+    rules::{Rules, is_bookkeeping, is_patterns},
+    target::Target,
+};
+
+/// Files that are read in one go where nothing waits for it.
+const BATCH: usize = 16;
+
+/// All that is watched.
+pub(super) struct Watcher {
+    plan: Plan,
+    rules: Rules,
+    targets: Vec<Target>,
+    hearing: Option<Hearing>,
+    guards: Guards,
+    /// Where to look when the burst is over.
+    suspects: BTreeSet<(usize, PathBuf)>,
+    debounce: Debounce,
+    next_poll: Option<Instant>,
+    next_check: Option<Instant>,
+    unread: bool,
+    why: Option<String>,
+}
+
+impl Watcher {
+    /// Looks at everything, so that what changes from now on is seen.
+    pub(super) async fn begin(plan: Plan) -> Watcher {
+        let polls = plan.backend == Backend::Poll;
+        // Where it polls, a burst is over when one look finds nothing new.
+        let quiet = if polls {
+            plan.debounce.max(plan.poll_interval + plan.poll_interval / 4)
+        } else {
+            plan.debounce
+        };
+        let mut watcher = Watcher {
+            rules: Rules::new(&plan.ignore, plan.own.clone()),
+            targets: plan
+                .paths
+                .iter()
+                .map(|(shown, path)| Target::new(shown.clone(), path.clone()))
+                .collect(),
+            hearing: None,
+            guards: Guards::default(),
+            suspects: BTreeSet::new(),
+            debounce: Debounce::new(quiet, plan.max_delay),
+            next_poll: None,
+            next_check: None,
+            unread: true,
+            why: None,
+            plan,
+        };
+        if !polls {
+            watcher.hearing = Hearing::new().map_err(|deaf| watcher.fall_back(&deaf)).ok();
+        }
+        watcher.choose();
+        for index in 0..watcher.targets.len() {
+            watcher.guard(index);
+            let hearing = watcher.hearing.as_mut();
+            let Some(target) = watcher.targets.get_mut(index) else {
+                continue;
+            };
+            let mut ear = Ear {
+                hearing: hearing.filter(|_| target.polled.is_none()),
+                deaf: None,
+            };
+            target.begin(&mut watcher.rules, &mut |path| ear.hear(path)).await;
+            let deaf = ear.deaf;
+            if !target.is_there {
+                tracing::warn!(path = %target.path.display(), "a watched path is not there; it is waited for");
+            }
+            if let Some(deaf) = deaf {
+                watcher.fall_back(&deaf);
+            }
+        }
+        watcher.set_timers();
+        watcher
+    }
+
+    /// Waits for changes.
+    pub(super) async fn next(&mut self) -> Changes {
+        let mut changes = Changes::default();
+        loop {
+            self.hint().await;
+            changes.merge(self.look().await);
+            if changes.is_empty() {
+                continue;
+            }
+            if !self.plan.jitter.is_zero() {
+                sleep(self.plan.jitter.mul_f64(fastrand::f64())).await;
+                // What has come meanwhile is part of it.
+                if self.debounce.due().is_some() {
+                    continue;
+                }
+            }
+            return changes;
+        }
+    }
+
+    /// How it is, for people.
+    pub(super) fn watching(&self) -> Watching {
+        let polls = self.targets.iter().any(|target| target.polled.is_some());
+        let hears = self.targets.iter().any(|target| target.polled.is_none());
+        let backend = match (hears, polls) {
+            (true, true) => "inotify and poll",
+            (true, false) => "inotify",
+            (false, _) => "poll",
+        };
+        let missing = self.targets.iter().filter(|target| !target.is_there);
+        Watching {
+            backend: backend.to_owned(),
+            why: self.why.clone(),
+            files: self.targets.iter().map(Target::len).sum(),
+            directories: self.hearing.as_ref().map_or(0, Hearing::len),
+            missing: missing.map(|target| target.path.clone()).collect(),
+        }
+    }
+
+    /// Until a burst is over and there is something to look at.
+    async fn hint(&mut self) {
+        loop {
+            let due = self.debounce.due();
+            let (next_poll, next_check, unread) = (self.next_poll, self.next_check, self.unread);
+            let hints = async {
+                match &mut self.hearing {
+                    Some(hearing) => poll_fn(|context| hearing.poll_hints(context)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = at(due.filter(|due| *due <= Instant::now())) => return,
+                hints = hints => self.note(hints),
+                () = at(due) => return,
+                () = at(next_poll) => self.poll().await,
+                () = at(next_check) => {
+                    self.suspect_all();
+                    self.set_timers();
+                    return;
+                }
+                () = tokio::task::yield_now(), if unread => {
+                    let more = self.targets.iter_mut().map(|target| target.read_some(BATCH));
+                    self.unread = more.fold(false, |any, more| any | more);
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, hints: Vec<Hint>) {
+        for hint in hints {
+            match hint {
+                Hint::Lost => {
+                    tracing::debug!("events were lost: everything is compared");
+                    self.suspect_all();
+                    self.debounce.note(Instant::now());
+                }
+                Hint::Gone(path) => self.note_path(&path, None),
+                Hint::In(directory, name) => {
+                    let named = (!name.is_empty()).then_some(name.as_os_str());
+                    self.note_path(&directory, named);
+                }
+            }
+        }
+    }
+
+    fn note_path(&mut self, directory: &Path, name: Option<&std::ffi::OsStr>) {
+        let mut suspects = Vec::new();
+        let path = name.map_or_else(|| directory.to_owned(), |name| directory.join(name));
+        let concerned = match name {
+            Some(name) => self.guards.concerned(directory, name),
+            None => Vec::new(),
+        };
+        for (index, target) in self.targets.iter().enumerate() {
+            if concerned.contains(&index) || path == target.path {
+                suspects.push((index, target.path.clone()));
+            }
+            if !target.directories.contains(directory) {
+                continue;
+            }
+            match name {
+                // Kubernetes has swapped all of it.
+                Some(name) if is_bookkeeping(name) => suspects.push((index, directory.to_owned())),
+                // A directory that is ignored is one whether or not it still is a directory.
+                Some(_) if self.rules.ignores(&target.path, &path, path.is_dir()) => {}
+                Some(_) | None => suspects.push((index, path.clone())),
+            }
+        }
+        if !suspects.is_empty() {
+            self.suspects.extend(suspects);
+            self.debounce.note(Instant::now());
+        }
+    }
+
+    fn suspect_all(&mut self) {
+        let all = self.targets.iter().enumerate();
+        self.suspects = all.map(|(index, target)| (index, target.path.clone())).collect();
+    }
+
+    async fn poll(&mut self) {
+        for index in 0..self.targets.len() {
+            let Some(target) = self.targets.get_mut(index) else {
+                continue;
+            };
+            if target.polled.is_some() && target.has_moved(&mut self.rules).await {
+                self.suspects.insert((index, target.path.clone()));
+                self.debounce.note(Instant::now());
+            }
+        }
+        self.next_poll = Instant::now().checked_add(self.plan.poll_interval);
+    }
+
+    /// Compares what is suspected with what was known.
+    async fn look(&mut self) -> Changes {
+        self.debounce.over();
+        let mut changes = self.look_at_suspects().await;
+        if changes
+            .paths
+            .iter()
+            .any(|path| path.file_name().is_some_and(is_patterns))
+        {
+            // What was hidden may count now, and the other way round.
+            self.rules = Rules::new(&self.plan.ignore, self.plan.own.clone());
+            self.suspect_all();
+            changes.merge(self.look_at_suspects().await);
+        }
+        changes
+    }
+
+    async fn look_at_suspects(&mut self) -> Changes {
+        let mut changes = Changes::default();
+        let mut last: Option<(usize, PathBuf)> = None;
+        for (index, path) in std::mem::take(&mut self.suspects) {
+            // In order, so that what is above comes before what is below it.
+            if last
+                .as_ref()
+                .is_some_and(|(of, above)| *of == index && path.starts_with(above))
+            {
+                continue;
+            }
+            changes.merge(self.look_at(index, &path).await);
+            last = Some((index, path));
+        }
+        changes
+    }
+
+    async fn look_at(&mut self, index: usize, path: &Path) -> Changes {
+        let whole = self.targets.get(index).is_some_and(|target| target.path == path);
+        if whole {
+            self.guard(index);
+        }
+        let hearing = self.hearing.as_mut();
+        let Some(target) = self.targets.get_mut(index) else {
+            return Changes::default();
+        };
+        let (before, was_there) = (target.directories.clone(), target.is_there);
+        let mut ear = Ear {
+            hearing: hearing.filter(|_| target.polled.is_none()),
+            deaf: None,
+        };
+        let changes = target.compare(path, &mut self.rules, &mut |path| ear.hear(path)).await;
+        let deaf = ear.deaf;
+        if was_there != target.is_there {
+            tracing::info!(path = %target.path.display(), is_there = target.is_there, "a watched path has gone or come");
+        }
+        let gone: Vec<PathBuf> = before.difference(&target.directories).cloned().collect();
+        if let Some(hearing) = &mut self.hearing {
+            let heard =
+                |path: &PathBuf| self.targets.iter().any(|it| it.directories.contains(path)) || self.guards.has(path);
+            gone.iter()
+                .filter(|path| !heard(path))
+                .for_each(|path| hearing.remove(path));
+        }
+        if let Some(deaf) = deaf {
+            self.fall_back(&deaf);
+            self.set_timers();
+        }
+        changes
+    }
+
+    /// Hears of the places where the path itself comes and goes.
+    fn guard(&mut self, index: usize) {
+        let Some(target) = self.targets.get(index).filter(|it| it.polled.is_none()) else {
+            return;
+        };
+        let places = self.guards.set(index, &target.path);
+        let mut ear = Ear {
+            hearing: self.hearing.as_mut(),
+            deaf: None,
+        };
+        places.iter().for_each(|place| ear.hear(place));
+        // A mount of a single file: its directory does not hear of it.
+        if target.path.is_file() {
+            ear.hear(&target.path);
+        }
+        if let Some(deaf) = ear.deaf {
+            self.fall_back(&deaf);
+        }
+    }
+
+    /// Which of the paths have to be polled?
+    fn choose(&mut self) {
+        let mounts = Mounts::read();
+        for target in &mut self.targets {
+            let real = std::fs::canonicalize(&target.path).unwrap_or_else(|_| target.path.clone());
+            let blind = mounts.blind(&real);
+            match (self.plan.backend, blind) {
+                (Backend::Poll, _) => target.polled = Some("SEGUE_WATCH_BACKEND=poll".to_owned()),
+                (Backend::Auto, Some(kind)) => {
+                    let why = format!("inotify is blind on {kind}");
+                    tracing::warn!(path = %target.path.display(), kind, "inotify is blind there: it is polled");
+                    self.why = Some(why.clone());
+                    target.polled = Some(why);
+                }
+                (Backend::Inotify, Some(kind)) => {
+                    tracing::warn!(path = %target.path.display(), kind, "inotify may be blind there");
+                }
+                (Backend::Auto | Backend::Inotify, None) => {}
+            }
+            if real.is_file() && mounts.is_mount(&real) {
+                tracing::warn!(
+                    path = %target.path.display(),
+                    remedy = "mount its directory (in Kubernetes without subPath)",
+                    "this file is a mount by itself: whoever replaces it outside, as editors and Kubernetes do, is not seen here"
+                );
+            }
+        }
+    }
+
+    /// Nothing more can be heard of: everything is polled from now on.
+    fn fall_back(&mut self, deaf: &Deaf) {
+        tracing::warn!(reason = %deaf, interval = ?self.plan.poll_interval, "inotify does not do: the files are polled");
+        let why = deaf.to_string();
+        for target in &mut self.targets {
+            target.polled.get_or_insert_with(|| why.clone());
+        }
+        self.why = Some(why);
+        self.hearing = None;
+    }
+
+    fn set_timers(&mut self) {
+        let now = Instant::now();
+        let polls = self.targets.iter().any(|target| target.polled.is_some());
+        let hears = self.targets.iter().any(|target| target.polled.is_none());
+        let after = |wait: std::time::Duration| now.checked_add(wait).filter(|_| !wait.is_zero());
+        self.next_poll = after(self.plan.poll_interval).filter(|_| polls);
+        self.next_check = after(self.plan.check_interval).filter(|_| hears);
+        if polls {
+            let quiet = self.plan.poll_interval.saturating_add(self.plan.poll_interval / 4);
+            if self.debounce.due().is_none() {
+                self.debounce = Debounce::new(self.plan.debounce.max(quiet), self.plan.max_delay);
+            }
+        }
+    }
+}
+
+/// Hears of directories, as long as it can.
+struct Ear<'a> {
+    hearing: Option<&'a mut Hearing>,
+    deaf: Option<Deaf>,
+}
+
+impl Ear<'_> {
+    fn hear(&mut self, path: &Path) {
+        let Some(hearing) = self.hearing.as_mut().filter(|_| self.deaf.is_none()) else {
+            return;
+        };
+        match hearing.add(path) {
+            Ok(()) => {}
+            Err(deaf @ (Deaf::Watches | Deaf::Instances)) => self.deaf = Some(deaf),
+            // It has gone already, or may not be read.
+            Err(Deaf::System(error)) => tracing::debug!(path = %path.display(), %error, "nothing is heard of this"),
+        }
+    }
+}
+
+async fn at(when: Option<Instant>) {
+    match when {
+        Some(when) => sleep_until(when.into()).await,
+        None => std::future::pending().await,
+    }
+}
