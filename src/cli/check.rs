@@ -15,7 +15,7 @@ use super::find::{find, status};
 use super::settings::finish;
 use crate::control::status::Setting;
 use crate::process::lookup;
-use crate::settings::value::{Address, Admin, Control, Ready, TerminationLog};
+use crate::settings::value::{Address, Admin, Control, Ready, TerminationLog, WatchAction};
 use crate::settings::{Reading, Settings, read, redacted};
 
 const BAD_SETTINGS: u8 = 78;
@@ -39,7 +39,8 @@ pub fn check(
     let mut faults = Vec::new();
     let mut summary = Vec::new();
 
-    let warnings = match read(vars.iter().cloned()) {
+    let mut missing: Vec<String> = Vec::new();
+    let said = match read(vars.iter().cloned()) {
         Ok(Reading {
             settings,
             warnings,
@@ -49,6 +50,8 @@ pub fn check(
             let inherited_sockets = variable("LISTEN_FDS").is_some_and(|value| !value.is_empty());
             faults.extend(settings.cross_check(inherited_sockets).iter().map(ToString::to_string));
             surroundings(&settings, &given, path, &mut faults);
+            let paths = settings.watch.iter().map(|it| &it.0).filter(|path| !path.exists());
+            missing.extend(paths.map(|path| format!("SEGUE_WATCH={path:?}: not there, it will be waited for")));
             let addresses = settings.listen.len() + settings.proxy.len();
             if addresses > 0 {
                 summary.push(format!("{} free", plural(addresses, "address")));
@@ -60,6 +63,7 @@ pub fn check(
             bad.warnings
         }
     };
+    let warnings: Vec<String> = said.iter().map(ToString::to_string).chain(missing).collect();
     if let Some(word) = program.and_then(<[OsString]>::first) {
         match lookup::find(word, path).and_then(|found| lookup::runnable(&found).map(|()| found)) {
             Ok(found) => summary.push(format!("program {}", found.display())),
@@ -84,10 +88,15 @@ fn surroundings(settings: &Settings, given: &[(&'static str, String)], path: Opt
         Ready::Exec(command) => Some(command),
         Ready::Auto | Ready::Started | Ready::Listening | Ready::Notify | Ready::Tcp(_) | Ready::Http(_) => None,
     };
+    let watch = match &settings.watch_action {
+        WatchAction::Exec(command) => Some(command),
+        WatchAction::Restart | WatchAction::Signal(_) => None,
+    };
     let commands = [
         ("SEGUE_READY", ready),
         ("SEGUE_PRE_START", settings.pre_start.as_ref()),
         ("SEGUE_POST_STOP", settings.post_stop.as_ref()),
+        ("SEGUE_WATCH_ACTION", watch),
     ];
     for (name, command) in commands {
         let Some(word) = command.and_then(|command| command.words.first()) else {
@@ -222,6 +231,15 @@ mod tests {
     fn warnings_fail_only_when_strict() {
         assert_eq!(run(&[("SEGUE_XLOG", "x")], false, None).0, 0);
         assert_eq!(run(&[("SEGUE_XLOG", "x")], true, None).0, 78);
+        let missing = [("SEGUE_WATCH", "/nonexistent")];
+        assert_eq!(run(&missing, false, None).0, 0);
+        assert_eq!(
+            run(&missing, true, None),
+            (
+                78,
+                "SEGUE_WATCH=\"/nonexistent\": not there, it will be waited for\n".to_owned()
+            )
+        );
     }
 
     #[test]

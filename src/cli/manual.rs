@@ -96,8 +96,7 @@ fn page(command: Clap) -> io::Result<Vec<u8>> {
             "" => String::new(),
             default => format!(" [{default}]"),
         };
-        let limit = row.limit().map(|limit| format!(" ({limit})")).unwrap_or_default();
-        let meaning = format!("{}{limit}. Takes: {}.", row.meaning, row.accepts).replace('`', "");
+        let meaning = format!("{}. Takes: {}.", row.meaning, row.accepts).replace('`', "");
         writeln!(
             page,
             ".TP\n\\fB{}\\fR{}\n{}",

@@ -6,9 +6,7 @@ use std::io::Write;
 use serde_json::json;
 
 use super::say::printable;
-use crate::settings::{
-    Availability, Fault, Faults, PREFIX, Reading, Row, TABLE, Warning, nearest_name, read, redacted,
-};
+use crate::settings::{Fault, Faults, PREFIX, Reading, Row, TABLE, Warning, nearest_name, read, redacted};
 
 const USAGE: u8 = 64;
 const CANNOT_WRITE: u8 = 74;
@@ -132,8 +130,7 @@ impl Shown {
                 group = line.row.group;
                 text.push_str(&format!("{gap}{group}\n"));
             }
-            let limit = line.row.limit().map(|limit| format!(" ({limit})")).unwrap_or_default();
-            let meaning = format!("{}{limit}", line.row.meaning.replace('`', ""));
+            let meaning = line.row.meaning.replace('`', "");
             let shown = printable(line.value());
             text.push_str(&format!(
                 "  {:name$}  {shown:value$}  {:11}  {meaning}\n",
@@ -175,7 +172,6 @@ impl Line {
             "default": default,
             "accepts": self.row.accepts.replace('`', ""),
             "meaning": self.row.meaning.replace('`', ""),
-            "available": !matches!(self.row.availability, Availability::Later),
         });
         if let (Some(fault), Some(object)) = (&self.fault, object.as_object_mut()) {
             object.insert("fault".to_owned(), fault.reason.to_string().into());
@@ -251,12 +247,8 @@ mod tests {
         assert_eq!(json[0]["value"], "30");
         assert_eq!(json[0]["default"], "30s");
         assert_eq!(json[0]["source"], "environment");
-        assert_eq!(json[0]["available"], true);
         assert!(json[0]["fault"].as_str().unwrap().contains("unit"));
-        assert_eq!(
-            (&json[1]["value"], &json[1]["available"]),
-            (&serde_json::Value::Null, &false.into())
-        );
+        assert_eq!(json[1]["value"], serde_json::Value::Null);
     }
     #[test]
     fn what_may_be_secret_is_not_shown() {

@@ -18,6 +18,8 @@ pub(super) enum Task {
     PreStart(u64),
     /// `SEGUE_POST_STOP`.
     PostStop,
+    /// `SEGUE_WATCH_ACTION=exec:…`.
+    Watch,
     /// `SEGUE_READY=exec:…`, and who waits for its answer.
     Probe(oneshot::Sender<Result<(), String>>),
     /// One of these that could not be executed.
@@ -71,7 +73,9 @@ impl Supervisor {
     fn on_task_ended(&mut self, pid: Pid, task: Task, ending: Ending) {
         let (task, fault) = match task {
             Task::Failed(task, fault) => (*task, Some(fault)),
-            task @ (Task::Program(_) | Task::PreStart(_) | Task::PostStop | Task::Probe(_)) => (task, None),
+            task @ (Task::Program(_) | Task::PreStart(_) | Task::PostStop | Task::Watch | Task::Probe(_)) => {
+                (task, None)
+            }
         };
         match (task, fault) {
             (Task::Program(generation), fault) => {
@@ -108,6 +112,10 @@ impl Supervisor {
                     tracing::warn!(%ending, "SEGUE_POST_STOP failed");
                 }
                 self.events.push_back(Event::PostStopEnded);
+            }
+            (Task::Watch, fault) => {
+                let failed = (ending != Ending::Code(0)).then(|| format!("the command {ending}"));
+                self.on_watch_command_ended(fault.map(|fault| fault.reason).or(failed));
             }
             (Task::Probe(answer), fault) => {
                 let result = match (fault, ending) {

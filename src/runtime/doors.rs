@@ -5,7 +5,7 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -77,6 +77,11 @@ impl Doors {
         }
     }
 
+    /// Where the control socket is.
+    pub(super) fn control_path(&self) -> Option<PathBuf> {
+        self.control.as_ref().map(|socket| socket.path.clone())
+    }
+
     /// Lets people in, as soon as the loop turns.
     fn let_in(
         &mut self,
@@ -134,12 +139,13 @@ impl Supervisor {
         if self.let_in_at.take().is_some() {
             self.desk.tally.metrics();
             self.doors.let_in(&self.settings, &self.asking, &self.sender);
+            self.start_watching();
         }
     }
 }
 
 /// A part of segue that ends by a fault of its own begins again; the fault was logged, and PID 1 goes on.
-async fn again(part: &'static str, messages: mpsc::UnboundedSender<Message>, work: impl AsyncFn()) {
+pub(super) async fn again(part: &'static str, messages: mpsc::UnboundedSender<Message>, work: impl AsyncFn()) {
     loop {
         if survive_wait(work()).await.is_none() {
             tracing::error!(part, "a part of segue begins again");

@@ -24,7 +24,7 @@ use crate::{
         spawn::{self, LISTEN_PID, Launch, Plan, Verdict},
     },
     readiness::notify::{self, NotifySocket},
-    settings::value::{Command, Ready},
+    settings::value::{Command, Ready, WatchAction},
 };
 
 /// A process that was forked, whose exec has not come out yet.
@@ -225,6 +225,10 @@ impl Supervisor {
             Task::Program(_) => self.program.clone(),
             Task::PreStart(_) => self.command_words(self.settings.pre_start.as_ref()),
             Task::PostStop => self.command_words(self.settings.post_stop.as_ref()),
+            Task::Watch => match &self.settings.watch_action {
+                WatchAction::Exec(command) => self.command_words(Some(command)),
+                WatchAction::Restart | WatchAction::Signal(_) => Vec::new(),
+            },
             Task::Probe(_) => match &self.settings.ready {
                 Ready::Exec(command) => self.command_words(Some(command)),
                 Ready::Auto | Ready::Started | Ready::Listening | Ready::Notify | Ready::Tcp(_) | Ready::Http(_) => {

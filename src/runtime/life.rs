@@ -19,6 +19,7 @@ use super::{
     doors::Doors,
     front,
     upstream::Upstream,
+    watching::Watch,
 };
 use crate::{
     machine::{Event, State},
@@ -124,6 +125,7 @@ async fn supervise(
         upstream,
         doors,
         let_in_at: None,
+        watch: Watch::default(),
         asking,
         desk: Desk::new(given, no_handover.clone()),
         generations: BTreeMap::new(),

@@ -24,6 +24,7 @@ mod signalled;
 mod story;
 mod tally;
 mod upstream;
+mod watching;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -48,6 +49,7 @@ use self::{
     probing::Message,
     story::Turn,
     upstream::Upstream,
+    watching::Watch,
 };
 use crate::{
     control::Question,
@@ -88,6 +90,7 @@ struct Supervisor {
     doors: Doors,
     /// When people are let in; `None` once they are.
     let_in_at: Option<Instant>,
+    watch: Watch,
     /// Given to those who ask.
     asking: mpsc::Sender<Question>,
     /// What is remembered for whoever asks.

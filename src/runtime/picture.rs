@@ -40,6 +40,7 @@ impl Supervisor {
             restarts: self.desk.restarts,
             last_restarts: self.desk.last_restarts.iter().cloned().collect(),
             cut: self.desk.cut,
+            watch: self.watch_status(),
             settings: self.differing(),
             faults: self.desk.faults.clone(),
         }

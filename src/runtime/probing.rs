@@ -19,6 +19,7 @@ use crate::{
     machine::Event,
     readiness::probe::{self, Question, Target},
     settings::value::{Address, HttpProbe, Ready},
+    watch::Notice,
 };
 
 /// How long a command that asks after readiness may take.
@@ -40,6 +41,8 @@ pub(super) enum Message {
         /// Is there any use in making it?
         go: oneshot::Sender<bool>,
     },
+    /// Of watched files.
+    Watch(Notice),
     /// A part of segue has begun again.
     BegunAgain(&'static str),
     /// The generation has had enough time to listen.
@@ -153,6 +156,7 @@ impl Supervisor {
                 }
                 self.events.push_back(Event::BecameReady { generation });
             }
+            Message::Watch(notice) => self.on_watch(notice),
             Message::BegunAgain(part) => {
                 *self.desk.faults.entry(part.to_owned()).or_default() += 1;
                 if part == front::PART {

@@ -1,6 +1,6 @@
 //! Prints the table of settings as Markdown, for README and docs/configuration.md. Never writes a file.
 
-use super::{Availability, Row, TABLE, read};
+use super::{Row, TABLE, read};
 
 /// What somebody might write who thinks of other tools.
 const EXAMPLE: [(&str, &str); 6] = [
@@ -12,15 +12,11 @@ const EXAMPLE: [(&str, &str); 6] = [
     ("SEGUE_KEEP_EVN", "true"),
 ];
 
-/// Name, default and meaning of what this version does.
+/// Name, default and meaning of each.
 pub fn short_table() -> String {
     let mut text = String::from("| setting | default | meaning |\n|---|---|---|\n");
-    for row in TABLE
-        .iter()
-        .filter(|row| !matches!(row.availability, Availability::Later))
-    {
-        let meaning = meaning(row);
-        line(&mut text, &[&code(row.name), &default(row), &meaning]);
+    for row in TABLE {
+        line(&mut text, &[&code(row.name), &default(row), row.meaning]);
     }
     text
 }
@@ -37,8 +33,7 @@ pub fn full_table() -> String {
                 "{gap}### {group}\n\n| setting | accepts | default | meaning |\n|---|---|---|---|\n"
             ));
         }
-        let meaning = meaning(row);
-        line(&mut text, &[&code(row.name), row.accepts, &default(row), &meaning]);
+        line(&mut text, &[&code(row.name), row.accepts, &default(row), row.meaning]);
     }
     text
 }
@@ -72,9 +67,4 @@ fn default(row: &Row) -> String {
     } else {
         code(row.default)
     }
-}
-
-fn meaning(row: &Row) -> String {
-    let limit = row.limit().map(|limit| format!(" *({limit})*")).unwrap_or_default();
-    format!("{}{limit}", row.meaning)
 }

@@ -17,7 +17,7 @@ pub use docs::{faults_example, full_table, short_table};
 pub use fault::{Fault, Faults, Reason, Warning};
 pub(crate) use gather::nearest_name;
 pub use redact::redacted;
-pub use row::{Availability, Row};
+pub use row::Row;
 pub use table::{Settings, TABLE, row};
 
 /// What every name begins with.
@@ -56,7 +56,6 @@ pub fn read(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Read
     };
     if let Some(settings) = &settings {
         conflicts::contradictions(settings, &given, &mut faults);
-        refuse_unavailable(settings, &given, &mut faults);
     }
     match settings {
         Some(settings) if faults.is_empty() => Ok(Reading {
@@ -67,21 +66,6 @@ pub fn read(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Read
         _ => {
             faults.sort_by_key(|fault| TABLE.iter().position(|row| row.name == fault.name));
             Err(Faults { faults, warnings })
-        }
-    }
-}
-
-/// Refuses what is asked for and right, and not done by this version.
-fn refuse_unavailable(settings: &Settings, given: &[(&'static str, String)], faults: &mut Vec<Fault>) {
-    for (row, kind) in TABLE.iter().zip(settings.kinds()) {
-        let Some((_, text)) = given.iter().find(|(name, _)| *name == row.name) else {
-            continue;
-        };
-        if faults.iter().any(|fault| fault.name == row.name) {
-            continue;
-        }
-        if let Some(reason) = row.availability.refusal(kind) {
-            faults.push(Fault::new(row.name, text.clone(), reason));
         }
     }
 }
@@ -149,7 +133,7 @@ pub(crate) mod tests {
             ("SEGUE_RESTART_LIMIT", "many"),
             ("SEGUE_LISTEN", "web:80"),
             ("SEGUE_READY", "https://127.0.0.1"),
-            ("SEGUE_WATCH", "src"),
+            ("SEGUE_WATCH", "/"),
             ("SEGUE_WATCH_JITTER", "1"),
             ("SEGUE_PRE_START", "sh -c 'x"),
             ("SEGUE_STOP_TIMOUT", "5s"),
@@ -179,33 +163,6 @@ pub(crate) mod tests {
             warnings[0].to_string(),
             "SEGUE_STOP_TIMOUT: no such setting, did you mean SEGUE_STOP_TIMEOUT?"
         );
-    }
-
-    #[test]
-    fn what_is_not_available_yet_says_so() {
-        for (name, text) in [
-            ("SEGUE_WATCH", "src"),
-            ("SEGUE_WATCH_IGNORE", "*.tmp"),
-            ("SEGUE_WATCH_ACTION", "restart"),
-        ] {
-            let lines = faults(&[(name, text)]);
-            let start = format!(
-                "{name}=\"{text}\": not available yet in segue {}",
-                env!("CARGO_PKG_VERSION")
-            );
-            assert!(lines.len() == 1 && lines[0].starts_with(&start), "{lines:?}");
-        }
-        read_text(&[
-            ("SEGUE_ADMIN", "off"),
-            ("SEGUE_CONTROL", "off"),
-            ("SEGUE_HANDOVER", "none"),
-        ]);
-    }
-
-    #[test]
-    fn a_wrong_value_is_wrong_before_it_is_unavailable() {
-        assert!(faults(&[("SEGUE_WATCH_DEBOUNCE", "300")])[0].contains("needs a unit"));
-        assert!(faults(&[("SEGUE_PROXY", "web:80")])[0].contains("no name service"));
     }
 
     fn any_text() -> impl Strategy<Value = OsString> {

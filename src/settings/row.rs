@@ -16,8 +16,6 @@ pub struct Row {
     pub accepts: &'static str,
     /// What it is for, in Markdown.
     pub meaning: &'static str,
-    /// Whether this version does it.
-    pub availability: Availability,
 }
 
 impl Row {
@@ -30,48 +28,9 @@ impl Row {
         }
     }
 
-    /// What this version does not do, if anything.
-    pub fn limit(&self) -> Option<String> {
-        match self.availability {
-            Availability::Now => None,
-            Availability::Later => Some("not available yet".to_owned()),
-            Availability::NotYet { kinds, .. } => Some(format!("not available yet: {}", kinds.join(", "))),
-        }
-    }
-
     /// The name without `SEGUE_`.
     pub fn short_name(&self) -> &'static str {
         self.name.strip_prefix(super::PREFIX).unwrap_or(self.name)
-    }
-}
-
-/// Whether this version does what a setting asks for.
-#[derive(Clone, Copy, Debug)]
-pub enum Availability {
-    /// It does.
-    Now,
-    /// It reads the setting and refuses it.
-    Later,
-    /// It refuses some kinds of value, and names what to use now.
-    NotYet {
-        /// The kinds, see `Value::kind`.
-        kinds: &'static [&'static str],
-        /// What does work.
-        instead: &'static str,
-    },
-}
-
-impl Availability {
-    /// Why a value of this kind is refused, if it is.
-    pub(super) fn refusal(self, kind: &str) -> Option<String> {
-        let version = env!("CARGO_PKG_VERSION");
-        match self {
-            Availability::Now => None,
-            Availability::Later => Some(format!("not available yet in segue {version}, leave it unset")),
-            Availability::NotYet { kinds, instead } => kinds
-                .contains(&kind)
-                .then(|| format!("not available yet in segue {version}, use {instead}")),
-        }
     }
 }
 
@@ -97,10 +56,10 @@ pub(super) fn value<T: super::value::Value>(
 }
 
 /// Makes `Settings`, `Raw` and `TABLE` from rows of
-/// `field "NAME": Type = "default" ("otherwise"), availability, "meaning";` in groups.
+/// `field "NAME": Type = "default" ("otherwise"), "meaning";` in groups.
 macro_rules! settings {
     ($($group:literal {
-        $($field:ident $name:literal: $type:ty = $default:literal $(($otherwise:literal))?, $availability:expr, $meaning:literal;)*
+        $($field:ident $name:literal: $type:ty = $default:literal $(($otherwise:literal))?, $meaning:literal;)*
     })*) => {
         /// Every setting, typed, in the order of the table. A field is called like its variable, without `SEGUE_`.
         #[derive(Clone, Debug, PartialEq)]
@@ -127,7 +86,6 @@ macro_rules! settings {
                     otherwise: concat!($($otherwise)?),
                     accepts: <$type as Value>::ACCEPTS,
                     meaning: $meaning,
-                    availability: $availability,
                 },
             )*)*
         ];
@@ -138,13 +96,6 @@ macro_rules! settings {
                 let mut rows = TABLE.iter();
                 $($(let $field = rows.next().and_then(|row| value(row, self.$field, faults));)*)*
                 Some(Settings { $($($field: $field?,)*)* })
-            }
-        }
-
-        impl Settings {
-            /// The kind of each value, in the order of the table.
-            pub(super) fn kinds(&self) -> [&'static str; TABLE.len()] {
-                [$($(self.$field.kind(),)*)*]
             }
         }
 

@@ -4,113 +4,112 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Fault;
-use super::row::{Availability, Row, settings, value};
+use super::row::{Row, settings, value};
 use super::value::{
     Address, Admin, Choice, Command, Control, DrainMode, Handover, Listen, LogFilter, LogFormat, OnHup, Ready,
     RestartMode, RestartPolicy, SignalMap, StopOn, StopSignal, SuccessCodes, TerminationLog, Value, WatchAction,
     WatchBackend, WatchPath,
 };
-use Availability::{Later, Now};
 
 settings! {
     "Stop" {
-        stop_on "SEGUE_STOP_ON": StopOn = "TERM", Now,
+        stop_on "SEGUE_STOP_ON": StopOn = "TERM",
             "signals that ask for a graceful stop (nginx images: `TERM,QUIT`)";
-        stop_signal "SEGUE_STOP_SIGNAL": Choice<StopSignal> = "TERM", Now,
+        stop_signal "SEGUE_STOP_SIGNAL": Choice<StopSignal> = "TERM",
             "what the program gets when it is to stop; unset, what `SEGUE_SIGNAL_MAP` makes of TERM";
-        stop_timeout "SEGUE_STOP_TIMEOUT": Duration = "30s", Now,
+        stop_timeout "SEGUE_STOP_TIMEOUT": Duration = "30s",
             "from the request to SIGKILL, all phases together; `0` never kills";
-        drain "SEGUE_DRAIN": DrainMode = "auto", Now,
+        drain "SEGUE_DRAIN": DrainMode = "auto",
             "`connections` waits for them before the stop signal, `signal` sends it at once and the program drains itself; \
              `auto` is `signal` if the program has a handler for the stop signal (not the runtimes of Go and Java, which catch all)";
-        drain_delay "SEGUE_DRAIN_DELAY": Duration = "0s", Now,
+        drain_delay "SEGUE_DRAIN_DELAY": Duration = "0s",
             "after a stop request: not ready, still accepting (load balancers need time to look away)";
-        drain_timeout "SEGUE_DRAIN_TIMEOUT": Option<Duration> = "" ("half of the stop timeout"), Now,
+        drain_timeout "SEGUE_DRAIN_TIMEOUT": Option<Duration> = "" ("half of the stop timeout"),
             "longest wait for connections before the stop signal";
-        drain_idle "SEGUE_DRAIN_IDLE": Duration = "1s", Now,
+        drain_idle "SEGUE_DRAIN_IDLE": Duration = "1s",
             "a connection with nothing queued and quiet this long counts as finished";
     }
     "Restart" {
-        on_hup "SEGUE_ON_HUP": Choice<OnHup> = "restart", Now,
+        on_hup "SEGUE_ON_HUP": Choice<OnHup> = "restart",
             "what HUP does: `restart`, or `forward` (the program reloads itself)";
-        restart_mode "SEGUE_RESTART_MODE": RestartMode = "overlap", Now,
+        restart_mode "SEGUE_RESTART_MODE": RestartMode = "overlap",
             "`overlap` starts the new generation first, `stop-first` stops the old one first and connections wait meanwhile";
-        handover "SEGUE_HANDOVER": Handover = "auto", Now,
+        handover "SEGUE_HANDOVER": Handover = "auto",
             "what happens to listening sockets in a restart; `auto` is `proxy` if `SEGUE_PROXY` is set, else `listen-fds` \
              if `SEGUE_LISTEN` is set, else `transparent` if the kernel allows it, else `none`";
-        listen "SEGUE_LISTEN": Vec<Listen> = "", Now,
+        listen "SEGUE_LISTEN": Vec<Listen> = "",
             "addresses to bind and pass on as fd 3 and up; a name goes to `LISTEN_FDNAMES`";
-        proxy "SEGUE_PROXY": Vec<Address> = "", Now,
+        proxy "SEGUE_PROXY": Vec<Address> = "",
             "public addresses that segue serves itself (HTTP); the program gets `PORT`, a fresh loopback port per generation";
     }
     "Readiness" {
-        ready "SEGUE_READY": Ready = "auto", Now,
+        ready "SEGUE_READY": Ready = "auto",
             "what shows that a generation may get traffic; `auto` is READY=1 or listening, whichever comes first";
-        ready_timeout "SEGUE_READY_TIMEOUT": Duration = "60s", Now,
+        ready_timeout "SEGUE_READY_TIMEOUT": Duration = "60s",
             "a replacing generation that is not ready by then is rolled back; the first has no limit";
-        probation "SEGUE_PROBATION": Duration = "1s", Now,
+        probation "SEGUE_PROBATION": Duration = "1s",
             "a crash this soon after ready still rolls back";
     }
     "When the program ends by itself" {
-        restart "SEGUE_RESTART": RestartPolicy = "never", Now,
+        restart "SEGUE_RESTART": RestartPolicy = "never",
             "`never` exits with its code, `on-failure` and `always` start it again";
-        restart_delay "SEGUE_RESTART_DELAY": Duration = "1s", Now,
+        restart_delay "SEGUE_RESTART_DELAY": Duration = "1s",
             "wait before the first such restart; doubles with each in a row";
-        restart_max_delay "SEGUE_RESTART_MAX_DELAY": Duration = "30s", Now,
+        restart_max_delay "SEGUE_RESTART_MAX_DELAY": Duration = "30s",
             "longest such wait";
-        restart_limit "SEGUE_RESTART_LIMIT": u32 = "5", Now,
+        restart_limit "SEGUE_RESTART_LIMIT": u32 = "5",
             "restarts in a row before giving up with the program's code";
-        stable_delay "SEGUE_STABLE_DELAY": Duration = "10s", Now,
+        stable_delay "SEGUE_STABLE_DELAY": Duration = "10s",
             "up-time that resets the count";
     }
     "Program" {
-        signal_map "SEGUE_SIGNAL_MAP": SignalMap = "", Now,
+        signal_map "SEGUE_SIGNAL_MAP": SignalMap = "",
             "signals that reach the program as another: `TERM:QUIT,HUP:` (an empty right side drops it)";
-        stop_group "SEGUE_STOP_GROUP": bool = "false", Now,
+        stop_group "SEGUE_STOP_GROUP": bool = "false",
             "send signals to the program's whole process group (SIGKILL always goes to the whole generation)";
-        success_codes "SEGUE_SUCCESS_CODES": SuccessCodes = "", Now,
+        success_codes "SEGUE_SUCCESS_CODES": SuccessCodes = "",
             "exit codes reported as 0; `stop` is death by the stop signal when a stop was asked for";
-        pre_start "SEGUE_PRE_START": Option<Command> = "", Now,
+        pre_start "SEGUE_PRE_START": Option<Command> = "",
             "command before each generation; its failure is no start, or a rollback";
-        post_stop "SEGUE_POST_STOP": Option<Command> = "", Now,
+        post_stop "SEGUE_POST_STOP": Option<Command> = "",
             "command after the last generation";
-        env_files "SEGUE_ENV_FILES": Vec<PathBuf> = "", Now,
+        env_files "SEGUE_ENV_FILES": Vec<PathBuf> = "",
             "dotenv files, or directories with one file per variable, read afresh for every generation";
     }
     "Watch" {
-        watch "SEGUE_WATCH": Vec<WatchPath> = "", Later,
-            "paths whose change restarts the program";
-        watch_ignore "SEGUE_WATCH_IGNORE": Vec<String> = "" ("built-in list and .gitignore"), Later,
-            "what is not watched";
-        watch_debounce "SEGUE_WATCH_DEBOUNCE": Duration = "300ms", Later,
+        watch "SEGUE_WATCH": Vec<WatchPath> = "",
+            "paths whose change restarts the program: files, or directories with all below them";
+        watch_ignore "SEGUE_WATCH_IGNORE": Vec<String> = "" ("built-in list and .gitignore"),
+            "more patterns of what is not watched, as in a .gitignore; `!` takes one back";
+        watch_debounce "SEGUE_WATCH_DEBOUNCE": Duration = "300ms",
             "quiet time after a change before anything is done";
-        watch_max_delay "SEGUE_WATCH_MAX_DELAY": Duration = "5s", Later,
+        watch_max_delay "SEGUE_WATCH_MAX_DELAY": Duration = "5s",
             "longest wait for quiet";
-        watch_backend "SEGUE_WATCH_BACKEND": WatchBackend = "auto", Later,
+        watch_backend "SEGUE_WATCH_BACKEND": WatchBackend = "auto",
             "how changes are noticed; `auto` polls where inotify is blind";
-        watch_poll_interval "SEGUE_WATCH_POLL_INTERVAL": Duration = "1s", Later,
+        watch_poll_interval "SEGUE_WATCH_POLL_INTERVAL": Duration = "1s",
             "time between looks where it polls";
-        watch_check_interval "SEGUE_WATCH_CHECK_INTERVAL": Duration = "60s", Later,
+        watch_check_interval "SEGUE_WATCH_CHECK_INTERVAL": Duration = "60s",
             "time between full comparisons where inotify tells";
-        watch_action "SEGUE_WATCH_ACTION": WatchAction = "restart", Later,
+        watch_action "SEGUE_WATCH_ACTION": WatchAction = "restart",
             "what a change does";
-        watch_jitter "SEGUE_WATCH_JITTER": Duration = "0s", Later,
+        watch_jitter "SEGUE_WATCH_JITTER": Duration = "0s",
             "longest random wait before it, so that replicas do not restart at once";
     }
     "Operation" {
-        admin "SEGUE_ADMIN": Admin = "off", Now,
+        admin "SEGUE_ADMIN": Admin = "off",
             "address of the read-only HTTP endpoint";
-        control "SEGUE_CONTROL": Control = "auto", Now,
+        control "SEGUE_CONTROL": Control = "auto",
             "path of the control socket; `auto` is the first writable of `/run`, `/dev/shm`, `/tmp`";
-        pid_file "SEGUE_PID_FILE": Option<PathBuf> = "", Now,
+        pid_file "SEGUE_PID_FILE": Option<PathBuf> = "",
             "written, and locked, by `segue run` and `segue start`";
-        log "SEGUE_LOG": LogFilter = "info", Now,
+        log "SEGUE_LOG": LogFilter = "info",
             "what is logged";
-        log_format "SEGUE_LOG_FORMAT": LogFormat = "auto", Now,
+        log_format "SEGUE_LOG_FORMAT": LogFormat = "auto",
             "`auto` is `text` on a terminal, else `json`";
-        termination_log "SEGUE_TERMINATION_LOG": TerminationLog = "auto", Now,
+        termination_log "SEGUE_TERMINATION_LOG": TerminationLog = "auto",
             "where the last reason is written; `auto` is `/dev/termination-log` where that exists";
-        keep_env "SEGUE_KEEP_ENV": bool = "false", Now,
+        keep_env "SEGUE_KEEP_ENV": bool = "false",
             "pass `SEGUE_*` on to the program";
     }
 }
@@ -129,15 +128,6 @@ mod tests {
         let mut faults = Vec::new();
         Raw::default().read(&mut faults).unwrap();
         assert_eq!(faults, []);
-    }
-
-    #[test]
-    fn every_default_is_available() {
-        let settings = Raw::default().read(&mut Vec::new()).unwrap();
-        for (row, kind) in TABLE.iter().zip(settings.kinds()) {
-            let always = matches!(row.availability, Later);
-            assert!(always || row.availability.refusal(kind).is_none(), "{}", row.name);
-        }
     }
 
     #[test]

@@ -156,13 +156,6 @@ impl Value for Admin {
             }
         }
     }
-
-    fn kind(&self) -> &'static str {
-        match self {
-            Admin::Off => "off",
-            Admin::At(_) => "an address",
-        }
-    }
 }
 
 #[cfg(test)]

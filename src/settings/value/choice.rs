@@ -21,17 +21,13 @@ macro_rules! choices {
                         _ => Err(none_of(text, &[$($word),*])),
                     }
                 }
-
-                fn kind(&self) -> &'static str {
-                    match self {
-                        $($name::$variant => $word,)*
-                    }
-                }
             }
 
             impl std::fmt::Display for $name {
                 fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                    f.write_str(self.kind())
+                    f.write_str(match self {
+                        $($name::$variant => $word,)*
+                    })
                 }
             }
         )*

@@ -65,11 +65,6 @@ pub trait Value: Sized {
     fn together(_items: &[Self]) -> Result<(), Reason> {
         Ok(())
     }
-
-    /// The word that this value is an instance of, for types of which only some kinds may be available.
-    fn kind(&self) -> &'static str {
-        ""
-    }
 }
 
 /// An item of a value as messages show it.

@@ -29,14 +29,6 @@ macro_rules! places {
                         _ => $name::Path($name::fitting(path(text)?)?),
                     })
                 }
-
-                fn kind(&self) -> &'static str {
-                    match self {
-                        $name::Auto => "auto",
-                        $name::Off => "off",
-                        $name::Path(_) => "a path",
-                    }
-                }
             }
         )*
     };

@@ -61,10 +61,6 @@ impl<T: Value> Value for Option<T> {
             T::parse(text).map(Some)
         }
     }
-
-    fn kind(&self) -> &'static str {
-        self.as_ref().map_or("", T::kind)
-    }
 }
 
 /// Comma-separated, trimmed, empty items dropped; every bad item is named.
@@ -124,10 +120,6 @@ impl<T: Value> Value for Choice<T> {
 
     fn from_default(text: &str) -> Result<Self, Reason> {
         T::from_default(text).map(Choice::Default)
-    }
-
-    fn kind(&self) -> &'static str {
-        self.value().kind()
     }
 }
 

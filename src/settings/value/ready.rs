@@ -53,18 +53,6 @@ impl Value for Ready {
             _ => Err(none_of(text, &WORDS)),
         }
     }
-
-    fn kind(&self) -> &'static str {
-        match self {
-            Ready::Auto => "auto",
-            Ready::Started => "started",
-            Ready::Listening => "listening",
-            Ready::Notify => "notify",
-            Ready::Tcp(_) => "tcp",
-            Ready::Http(_) => "http",
-            Ready::Exec(_) => "exec",
-        }
-    }
 }
 
 #[cfg(test)]
@@ -73,8 +61,9 @@ mod tests {
 
     #[test]
     fn words() {
-        for word in ["auto", "started", "listening", "notify"] {
-            assert_eq!(Ready::parse(word).unwrap().kind(), word);
+        let words = [Ready::Auto, Ready::Started, Ready::Listening, Ready::Notify];
+        for (word, ready) in ["auto", "started", "listening", "notify"].iter().zip(words) {
+            assert_eq!(Ready::parse(word), Ok(ready));
         }
     }
 
@@ -84,7 +73,6 @@ mod tests {
         assert_eq!(Ready::parse("tcp::80"), Ok(tcp.clone()));
         assert_eq!(Ready::parse("tcp://:80"), Ok(tcp));
         let http = Ready::parse("http://127.0.0.1:8080/ready").unwrap();
-        assert_eq!(http.kind(), "http");
         for text in ["http:http://127.0.0.1:8080/ready", "http:127.0.0.1:8080/ready"] {
             assert_eq!(Ready::parse(text), Ok(http.clone()), "{text}");
         }
