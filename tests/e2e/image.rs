@@ -1,9 +1,14 @@
 //! The Dockerfile and the compose file as they stand: built, run, restarted, stopped.
 
-use std::{path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
 
 use crate::support::{
     client::{self, Load},
+    directory,
     docker::{Container, RESTRICTED, docker, is_there, run, unique},
     free_port, wait,
 };
@@ -47,6 +52,7 @@ fn the_dockerfile_and_the_compose_file_do_what_they_say() {
     what_is_in_the_image(&plain);
     the_example_image_restarts(&example);
     compose();
+    compose_dev();
     run(["rmi", &plain, &example]);
 }
 
@@ -94,46 +100,127 @@ fn the_example_image_restarts(image: &str) {
     assert_eq!(container.stop(), 0);
 }
 
-fn compose() {
-    let project = unique();
-    let port = free_port();
-    let compose = |words: &[&str]| {
+/// A compose file's project, taken down with the test.
+struct Project {
+    name: String,
+    file: PathBuf,
+    port: u16,
+}
+
+impl Project {
+    fn new(file: PathBuf) -> Project {
+        Project {
+            name: unique(),
+            file,
+            port: free_port(),
+        }
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
         let mut command = Command::new("docker-compose");
-        let output = command
+        let command = command
             .current_dir(root())
-            .args(["--project-name", &project])
+            .args(["--project-name", &self.name, "--project-directory"])
+            .arg(root())
+            .arg("--file")
+            .arg(&self.file)
             .args(words)
-            .env("PORT", port.to_string());
-        output.output().unwrap()
-    };
-    let done = |words: &[&str]| {
-        let output = compose(words);
+            .env("PORT", self.port.to_string());
+        command.output().unwrap()
+    }
+
+    fn done(&self, words: &[&str]) -> String {
+        let output = self.run(words);
         assert!(
             output.status.success(),
             "{words:?}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    };
-    let outcome = std::panic::catch_unwind(|| {
-        done(&["up", "--detach", "--build"]);
-        let id = done(&["ps", "--quiet", "hello"]);
-        wait::until("it is healthy", || {
-            (docker(["inspect", "--format", "{{.State.Health.Status}}", &id]) == "healthy").then_some(())
-        });
-        let address = crate::support::loopback(port);
-        assert_eq!(client::get(address, "/generation").unwrap().trim(), "1");
-        done(&["kill", "-s", "HUP", "hello"]);
-        wait::until("generation 2 answers", || {
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        self.run(&["down", "--rmi", "local", "--volumes"]);
+    }
+}
+
+/// The file for development, as docker-compose 1.29 can read it, and with a directory that may be written to.
+fn compose_dev() {
+    let files = directory();
+    let text = fs::read_to_string(root().join("docker-compose.dev.yml")).unwrap();
+    let mut file: serde_json::Value = serde_norway::from_str(&text).unwrap();
+    let hello = &mut file["services"]["hello"];
+    let develop = hello.as_object_mut().unwrap().remove("develop").unwrap();
+    for rule in develop["watch"].as_array().unwrap() {
+        let path = root().join(rule["path"].as_str().unwrap());
+        assert!(path.exists() && rule["action"] == "rebuild", "{rule}");
+    }
+    let config = files.path().join("config");
+    fs::create_dir(&config).unwrap();
+    fs::copy(root().join("examples/config/hello.env"), config.join("hello.env")).unwrap();
+    assert_eq!(hello["volumes"][0], "./examples/config:/config:ro");
+    hello["volumes"][0] = format!("{}:/config:ro", config.display()).into();
+    for path in [files.path(), &config] {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let written = files.path().join("compose.json");
+    fs::write(&written, file.to_string()).unwrap();
+    let project = Project::new(written);
+    project.done(&["up", "--detach", "--build"]);
+    let address = crate::support::loopback(project.port);
+    let answers = |wanted: &str| {
+        let got = || {
             client::get(address, "/generation")
                 .ok()
-                .filter(|generation| generation.trim() == "2")
-        });
-        done(&["stop"]);
-        assert_eq!(docker(["inspect", "--format", "{{.State.ExitCode}}", &id]), "0");
+                .filter(|it| it.trim() == wanted)
+        };
+        wait::until(&format!("generation {wanted} answers"), got);
+    };
+    answers("1");
+    let id = project.done(&["ps", "--quiet", "hello"]);
+    wait::until("it watches", || {
+        let log = run(["logs", &id]).stderr;
+        String::from_utf8_lossy(&log).contains("watching files").then_some(())
     });
-    compose(&["down", "--rmi", "local", "--volumes"]);
-    if let Err(panic) = outcome {
-        std::panic::resume_unwind(panic);
-    }
+    let load = Load::start(address, "/", 2);
+    // As an editor saves.
+    fs::write(config.join("new"), "HELLO_WORK=3\n").unwrap();
+    fs::rename(config.join("new"), config.join("hello.env")).unwrap();
+    answers("2");
+    let status = docker(["exec", &id, "/segue", "status"]);
+    assert!(status.contains("/config/hello.env changed"), "{status}");
+    // Broken: the old one goes on.
+    fs::write(config.join("hello.env"), "HELLO_WORK=many\n").unwrap();
+    wait::until("it is rolled back", || {
+        docker(["exec", &id, "/segue", "status"])
+            .contains("rolled back")
+            .then_some(())
+    });
+    load.more(10);
+    answers("2");
+    let tally = load.stop();
+    assert_eq!(tally.failed(), 0, "{tally}");
+}
+
+fn compose() {
+    let project = Project::new(root().join("docker-compose.yml"));
+    let port = project.port;
+    let done = |words: &[&str]| project.done(words);
+    done(&["up", "--detach", "--build"]);
+    let id = done(&["ps", "--quiet", "hello"]);
+    wait::until("it is healthy", || {
+        (docker(["inspect", "--format", "{{.State.Health.Status}}", &id]) == "healthy").then_some(())
+    });
+    let address = crate::support::loopback(port);
+    assert_eq!(client::get(address, "/generation").unwrap().trim(), "1");
+    done(&["kill", "-s", "HUP", "hello"]);
+    wait::until("generation 2 answers", || {
+        client::get(address, "/generation")
+            .ok()
+            .filter(|generation| generation.trim() == "2")
+    });
+    done(&["stop"]);
+    assert_eq!(docker(["inspect", "--format", "{{.State.ExitCode}}", &id]), "0");
 }

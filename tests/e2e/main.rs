@@ -42,3 +42,4 @@ mod terminal;
 mod transparent;
 mod unavailable;
 mod verify;
+mod watch;

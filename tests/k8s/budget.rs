@@ -32,25 +32,13 @@ pub(crate) fn variable<'a>(container: &'a Value, name: &str) -> Option<&'a str> 
     list(container, "env").find(|it| it["name"] == name)?["value"].as_str()
 }
 
-/// The settings of a container, those left out that this version refuses.
+/// The settings of a container.
 fn read(container: &Value) -> Result<Settings, Vec<String>> {
     let vars = list(container, "env").map(|it| {
         let text = |name: &str| OsString::from(it[name].as_str().unwrap_or_default());
         (text("name"), text("value"))
     });
-    let mut vars: Vec<(OsString, OsString)> = vars.collect();
     let tell = |warnings: Vec<settings::Warning>| warnings.iter().map(ToString::to_string).collect::<Vec<_>>();
-    if let Err(settings::Faults { faults, warnings }) = settings::read(vars.clone()) {
-        let (later, wrong): (Vec<_>, Vec<_>) = faults
-            .into_iter()
-            .partition(|it| it.reason.to_string().starts_with("not available yet"));
-        let mut told = tell(warnings);
-        told.extend(wrong.iter().map(ToString::to_string));
-        if !told.is_empty() {
-            return Err(told);
-        }
-        vars.retain(|(name, _)| !later.iter().any(|fault| name == fault.name));
-    }
     let reading = settings::read(vars).map_err(|faults| vec![faults.to_string()])?;
     if reading.warnings.is_empty() {
         Ok(reading.settings)
