@@ -273,10 +273,10 @@ fn only_the_reaper_waits_only_send_signals_only_spawn_forks() {
             "process/spawn.rs",
         ),
     ] {
-        for file in files(&source()) {
-            let code = code(&file);
+        for file in files(&source()).iter().filter(|file| !name(file).contains("/tests/")) {
+            let code = code(file);
             for word in words.iter().filter(|word| code.contains(**word)) {
-                assert_eq!(name(&file), place, "{word}");
+                assert_eq!(name(file), place, "{word}");
             }
         }
     }
