@@ -20,6 +20,12 @@ impl Debounce {
         }
     }
 
+    /// From now on a burst is over after so much quiet.
+    pub(super) fn set_quiet(&mut self, quiet: Duration) {
+        self.quiet = quiet;
+        self.longest = self.longest.max(quiet);
+    }
+
     /// Something has changed.
     pub(super) fn note(&mut self, now: Instant) {
         let first = self.burst.map_or(now, |(first, _)| first);
@@ -83,6 +89,8 @@ mod tests {
             Some(now + 300 * MS),
             "never shorter than the quiet time"
         );
+        debounce.set_quiet(900 * MS);
+        assert_eq!(debounce.due(), Some(now + 900 * MS), "of a burst that has begun, too");
         debounce.over();
         assert_eq!(debounce.due(), None);
     }

@@ -52,7 +52,7 @@ pub(super) async fn walk(root: &Path, start: &Path, rules: &mut Rules, found: &m
         };
         // Always in the same order, so that of two links to one place it is always the same that is followed.
         let mut entries: Vec<DirEntry> = entries.flatten().collect();
-        entries.sort_unstable_by_key(DirEntry::file_name);
+        entries.sort_by_cached_key(DirEntry::file_name);
         for entry in entries {
             pace.step().await;
             if is_bookkeeping(&entry.file_name()) {

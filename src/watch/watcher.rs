@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     future::poll_fn,
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::time::{sleep, sleep_until};
@@ -21,6 +21,9 @@ use super::{
 
 /// Files that are read in one go where nothing waits for it.
 const BATCH: usize = 16;
+
+/// With so many files that a look takes long, it rests so many times as long.
+const SHARE: u32 = 12;
 
 /// All that is watched.
 pub(super) struct Watcher {
@@ -42,12 +45,6 @@ impl Watcher {
     /// Looks at everything, so that what changes from now on is seen.
     pub(super) async fn begin(plan: Plan) -> Watcher {
         let polls = plan.backend == Backend::Poll;
-        // Where it polls, a burst is over when one look finds nothing new.
-        let quiet = if polls {
-            plan.debounce.max(plan.poll_interval + plan.poll_interval / 4)
-        } else {
-            plan.debounce
-        };
         let mut watcher = Watcher {
             rules: Rules::new(&plan.ignore, plan.own.clone()),
             targets: plan
@@ -58,7 +55,7 @@ impl Watcher {
             hearing: None,
             guards: Guards::default(),
             suspects: BTreeSet::new(),
-            debounce: Debounce::new(quiet, plan.max_delay),
+            debounce: Debounce::new(plan.debounce, plan.max_delay),
             next_poll: None,
             next_check: None,
             unread: true,
@@ -212,6 +209,7 @@ impl Watcher {
     }
 
     async fn poll(&mut self) {
+        let begin = Instant::now();
         for index in 0..self.targets.len() {
             let Some(target) = self.targets.get_mut(index) else {
                 continue;
@@ -221,7 +219,15 @@ impl Watcher {
                 self.debounce.note(Instant::now());
             }
         }
-        self.next_poll = Instant::now().checked_add(self.plan.poll_interval);
+        self.poll_again_after(begin.elapsed().saturating_mul(SHARE));
+    }
+
+    /// Where it polls, a burst is over when one look finds nothing new.
+    fn poll_again_after(&mut self, rest: Duration) {
+        let interval = self.plan.poll_interval.max(rest);
+        self.next_poll = Instant::now().checked_add(interval);
+        let quiet = interval.saturating_add(interval / 4);
+        self.debounce.set_quiet(self.plan.debounce.max(quiet));
     }
 
     /// Compares what is suspected with what was known.
@@ -356,14 +362,10 @@ impl Watcher {
         let now = Instant::now();
         let polls = self.targets.iter().any(|target| target.polled.is_some());
         let hears = self.targets.iter().any(|target| target.polled.is_none());
-        let after = |wait: std::time::Duration| now.checked_add(wait).filter(|_| !wait.is_zero());
-        self.next_poll = after(self.plan.poll_interval).filter(|_| polls);
+        let after = |wait: Duration| now.checked_add(wait).filter(|_| !wait.is_zero());
         self.next_check = after(self.plan.check_interval).filter(|_| hears);
         if polls {
-            let quiet = self.plan.poll_interval.saturating_add(self.plan.poll_interval / 4);
-            if self.debounce.due().is_none() {
-                self.debounce = Debounce::new(self.plan.debounce.max(quiet), self.plan.max_delay);
-            }
+            self.poll_again_after(Duration::ZERO);
         }
     }
 }
