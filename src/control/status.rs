@@ -160,7 +160,8 @@ impl fmt::Display for Watch {
         if self.backend.is_empty() {
             return f.write_str("looking at the files for the first time");
         }
-        write!(f, "{}, {} files", self.backend, self.files)?;
+        let files = if self.files == 1 { "file" } else { "files" };
+        write!(f, "{}, {} {files}", self.backend, self.files)?;
         if self.directories > 0 {
             write!(f, " in {} directories", self.directories)?;
         }

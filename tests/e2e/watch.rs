@@ -99,7 +99,7 @@ fn a_save_under_load_is_one_restart_without_a_failed_request() {
             (&"inotify".into(), &1.into())
         );
         let table = trial.desk.tell(&["status"]).out;
-        assert!(table.contains("watch     inotify, 1 files in "), "{table}");
+        assert!(table.contains("watch     inotify, 1 file in "), "{table}");
     }
 }
 
