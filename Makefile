@@ -19,7 +19,7 @@ help:
 	@echo 'make demo    restart an unmodified server under load, in a container, and print what happened'
 	@echo 'make test    every check and every test'
 	@echo 'make build   the static binary: target/$(CARGO_BUILD_TARGET)/release/segue'
-	@echo 'make bench   start time, memory and wake-ups beside other inits; what hand-over costs; drains beside other servers'
+	@echo 'make bench   start time, memory and wake-ups beside other inits; what hand-over costs; drains, the proxy, the watch'
 	@echo 'make docs    write anew the pages that tests print'
 	@echo 'make image   the container images segue and segue-example'
 	@echo 'make clean   remove what was built'
@@ -55,6 +55,7 @@ bench: setup build
 	scripts/bench-handover
 	scripts/bench-proxy
 	scripts/bench-library
+	scripts/bench-watch
 
 docs:
 	UPDATE_DOCS=1 cargo test --locked --lib --test promises -- --test-threads=1
