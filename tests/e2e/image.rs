@@ -189,8 +189,12 @@ fn compose_dev() {
     fs::write(config.join("new"), "HELLO_WORK=3\n").unwrap();
     fs::rename(config.join("new"), config.join("hello.env")).unwrap();
     answers("2");
-    let status = docker(["exec", &id, "/segue", "status"]);
-    assert!(status.contains("/config/hello.env changed"), "{status}");
+    // It is told once the new one has proved itself.
+    wait::until("the restart is told", || {
+        docker(["exec", &id, "/segue", "status"])
+            .contains("/config/hello.env changed")
+            .then_some(())
+    });
     // Broken: the old one goes on.
     fs::write(config.join("hello.env"), "HELLO_WORK=many\n").unwrap();
     wait::until("it is rolled back", || {
