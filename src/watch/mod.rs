@@ -88,6 +88,8 @@ pub async fn run(plan: Plan, mut tell: impl FnMut(Notice)) -> Infallible {
     loop {
         tell(Notice::State(watcher.watching()));
         let changes = watcher.next().await;
-        tell(Notice::Changed(changes));
+        if !changes.is_empty() {
+            tell(Notice::Changed(changes));
+        }
     }
 }

@@ -245,6 +245,38 @@ async fn what_is_not_there_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_path_that_goes_is_told_to_be_missing() {
+    for backend in BOTH {
+        let mut trial = Trial::new(backend, &["w"], |root| fs::create_dir(root.join("w")).unwrap()).await;
+        fs::remove_dir(trial.path("w")).unwrap();
+        assert_eq!(trial.state().await.missing, [trial.path("w")]);
+        fs::create_dir(trial.path("w")).unwrap();
+        assert!(trial.state().await.missing.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_comes_while_a_change_waits_to_be_told_is_part_of_it() {
+    let prepare = |root: &Path| fs::write(root.join("a"), "one").unwrap();
+    let jitter = |plan: &mut Plan| plan.jitter = Duration::from_secs(3);
+    for _ in 0..20 {
+        let mut trial = Trial::with(Backend::Inotify, &["."], prepare, jitter).await;
+        trial.write("a", "two");
+        let more = trial.notices.recv();
+        // The random wait may be short: then there was no time for another.
+        if timeout(Duration::from_millis(700), more).await.is_ok() {
+            continue;
+        }
+        trial.write("b", "one");
+        let changes = trial.changes().await;
+        if changes.count == 2 {
+            return;
+        }
+    }
+    panic!("they never came together");
+}
+
+#[tokio::test]
 async fn a_replaced_directory_is_compared_with_what_was_there() {
     for backend in BOTH {
         let mut trial = Trial::new(backend, &["link"], |root| {

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{sleep_until, timeout_at};
 
 use super::{
     Backend, Changes, Plan, Watching,
@@ -89,24 +89,23 @@ impl Watcher {
         watcher
     }
 
-    /// Waits for changes.
+    /// Waits for changes; there are none if only a watched path has gone or come.
     pub(super) async fn next(&mut self) -> Changes {
+        let there = |watcher: &Watcher| watcher.targets.iter().map(|it| it.is_there).collect::<Vec<_>>();
+        let before = there(self);
         let mut changes = Changes::default();
-        loop {
+        while changes.is_empty() && there(self) == before {
             self.hint().await;
-            changes.merge(self.look().await);
-            if changes.is_empty() {
-                continue;
-            }
-            if !self.plan.jitter.is_zero() {
-                sleep(self.plan.jitter.mul_f64(fastrand::f64())).await;
-                // What has come meanwhile is part of it.
-                if self.debounce.due().is_some() {
-                    continue;
-                }
-            }
-            return changes;
+            changes = self.look().await;
         }
+        if !changes.is_empty() && !self.plan.jitter.is_zero() {
+            // What comes meanwhile is part of it.
+            let until = Instant::now() + self.plan.jitter.mul_f64(fastrand::f64());
+            while timeout_at(until.into(), self.hint()).await.is_ok() {
+                changes.merge(self.look().await);
+            }
+        }
+        changes
     }
 
     /// How it is, for people.
