@@ -44,6 +44,8 @@ impl Supervisor {
             Event::Prepared { outcome: Err(_), .. } => line!(warn, "pre-start command failed"),
             Event::Started { .. } => line!(info, "generation started"),
             Event::NotStarted { .. } => line!(error, "generation could not be started"),
+            // By its notification and by its port, or it sends READY=1 more than once.
+            Event::BecameReady { .. } if actions.is_empty() => line!(debug, "generation is ready: known already"),
             Event::BecameReady { .. } => line!(info, "generation became ready"),
             Event::Exited { .. } => line!(info, "program ended"),
             Event::Emptied { .. } => line!(info, "generation is gone"),

@@ -41,6 +41,21 @@ fn notify_is_not_believed_from_strangers() {
     assert!(segue.lines("generation became ready").is_empty());
 }
 
+/// Its notification and its answering port, or a program that says it over and over: one line tells of it.
+#[test]
+fn a_generation_becomes_ready_once_however_often_it_says_so() {
+    let files = directory();
+    let text = "#!/usr/bin/python3\n\
+                import os, socket, time\n\
+                s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
+                for _ in range(3): s.sendto(b'READY=1', '\\0' + os.environ['NOTIFY_SOCKET'][1:])\n\
+                time.sleep(1000)\n";
+    let program = script(&files.path().join("program"), text);
+    let mut segue = Recipe::new(As::Subreaper, [&program]).set("SEGUE_READY", "notify").start();
+    segue.line("generation is ready: known already", 2);
+    assert_eq!(segue.lines("generation became ready").len(), 1);
+}
+
 /// The passed socket accepts from the start, so that only an answer shows that the program does: of the old program, if
 /// the question did not find its way to the new one.
 #[test]
