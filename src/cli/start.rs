@@ -235,7 +235,7 @@ impl Started {
         let user = geteuid().as_raw();
         self.runtime.block_on(async {
             loop {
-                let notice = std::future::poll_fn(|context| self.notify.poll_next(context, &[user]));
+                let notice = std::future::poll_fn(|context| self.notify.poll_next(context, |it| it == user));
                 if let Ok(notice) = tokio::time::timeout(INTERVAL, notice).await
                     && notice.pid == self.pid.as_raw()
                     && notice.is_ready()

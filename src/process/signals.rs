@@ -1,10 +1,10 @@
 //! HEARS every signal that can be caught, and tells who sent it. Never decides what it means.
 //!
-//! Two ways in. The everyday signals come through signal-hook, whose handlers keep the sender. The others stay blocked
-//! and are read from a signalfd: SIGCHLD, because 100,000 exits must cost a few reads and not 100,000 handler runs;
-//! real-time signals, because they queue and handlers would merge them; the faults, because a handler would hide a real
-//! one (blocked, a real one still ends the process, as it must); the terminal's stop signals, because blocked ones let
-//! a background process write.
+//! Two ways in. The everyday signals come through signal-hook, whose handlers keep the sender; until there is time to
+//! install those, and always for the others, they stay blocked and are read from a signalfd: SIGCHLD, because 100,000
+//! exits must cost a few reads and not 100,000 handler runs; real-time signals, because they queue and handlers would
+//! merge them; the faults, because a handler would hide a real one (blocked, a real one still ends the process, as it
+//! must); the terminal's stop signals, because blocked ones let a background process write.
 #![expect(unsafe_code, reason = "signalfd for signals that nix has no names for")]
 
 use std::{
@@ -65,8 +65,8 @@ pub struct Received {
 pub struct Signals {
     /// Never dropped. To take the handlers back costs more than the rest of segue's end, and signal-hook closes its pipe
     /// first: a signal in between is written to a pipe without a reader, and the SIGPIPE of that again, for ever.
-    handled: ManuallyDrop<SignalsInfo<WithRawSiginfo>>,
-    rest: AsyncFd<OwnedFd>,
+    handled: Option<ManuallyDrop<SignalsInfo<WithRawSiginfo>>>,
+    blocked: AsyncFd<OwnedFd>,
     own_pid: i32,
 }
 
@@ -76,44 +76,44 @@ impl std::fmt::Debug for Signals {
     }
 }
 
-/// Signals whose disposition [`Signals::install`] changes.
+/// Signals whose disposition [`Signals::handle`] changes.
 #[must_use]
 pub fn handled() -> SignalSet {
     SignalSet::of(HANDLED)
 }
 
 impl Signals {
-    /// Installs the handlers and lets the handled signals in. What came since the start of segue was blocked, and
-    /// arrives now. Needs a tokio runtime.
-    pub fn install() -> io::Result<Signals> {
-        let handled = SignalsInfo::<WithRawSiginfo>::new(HANDLED)?;
-        let rest = SignalSet(SignalSet::ALL.0 & !self::handled().0);
-        // SAFETY: the mask is a live u64, the size the kernel's sigset has.
-        let file = unsafe {
-            let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
-            libc::syscall(libc::SYS_signalfd4, -1, &raw const rest.0, size_of::<u64>(), flags)
-        };
-        let file = i32::try_from(file)
-            .ok()
-            .filter(|file| *file >= 0)
-            .ok_or_else(io::Error::last_os_error)?;
-        let watched = files::watch(files::made(file))?;
-        let signals = Signals {
-            handled: ManuallyDrop::new(handled),
-            rest: watched,
+    /// Hears all of them, those too that have come since the start of segue: they were blocked, and stay so. Needs a tokio
+    /// runtime.
+    pub fn hear() -> io::Result<Signals> {
+        Ok(Signals {
+            handled: None,
+            blocked: files::watch(files::made(read_from(-1, SignalSet::ALL)?))?,
             own_pid: nix::unistd::getpid().as_raw(),
-        };
-        sigset::set_mask(rest);
-        Ok(signals)
+        })
+    }
+
+    /// Installs the handlers and lets the handled signals in. A signal that comes meanwhile stays blocked until its handler
+    /// is there. Needs a tokio runtime; after a failure all goes on as before.
+    pub fn handle(&mut self) -> io::Result<()> {
+        if self.handled.is_none() {
+            let handled = ManuallyDrop::new(SignalsInfo::<WithRawSiginfo>::new(HANDLED)?);
+            let rest = SignalSet(SignalSet::ALL.0 & !self::handled().0);
+            read_from(self.blocked.as_raw_fd(), rest)?;
+            self.handled = Some(handled);
+            sigset::set_mask(rest);
+        }
+        Ok(())
     }
 
     /// The next signal. SIGPIPE and its like that segue's own writes cause are swallowed here.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Received> {
         loop {
-            let received = match Pin::new(&mut *self.handled).poll_next(context) {
-                Poll::Ready(Some(info)) => from_siginfo(&info),
+            let handled = self.handled.as_mut();
+            let received = match handled.map(|signals| Pin::new(&mut **signals).poll_next(context)) {
+                Some(Poll::Ready(Some(info))) => from_siginfo(&info),
                 // A closed stream is impossible while the handle lives; silence is the safe answer.
-                Poll::Ready(None) | Poll::Pending => ready!(self.poll_rest(context)),
+                Some(Poll::Ready(None) | Poll::Pending) | None => ready!(self.poll_blocked(context)),
             };
             if received.sender != self.own_pid || received.signal == libc::SIGCHLD {
                 return Poll::Ready(received);
@@ -121,9 +121,9 @@ impl Signals {
         }
     }
 
-    fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<Received> {
+    fn poll_blocked(&mut self, context: &mut Context<'_>) -> Poll<Received> {
         loop {
-            let Ok(mut guard) = ready!(self.rest.poll_read_ready(context)) else {
+            let Ok(mut guard) = ready!(self.blocked.poll_read_ready(context)) else {
                 return Poll::Pending;
             };
             let mut info = mem::MaybeUninit::<libc::signalfd_siginfo>::zeroed();
@@ -145,6 +145,15 @@ impl Drop for Signals {
     fn drop(&mut self) {
         sigset::set_mask(SignalSet::ALL);
     }
+}
+
+/// Makes a signalfd of -1, or changes which signals a signalfd reads.
+fn read_from(file: i32, signals: SignalSet) -> io::Result<i32> {
+    let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+    // SAFETY: the mask is a live u64, the size the kernel's sigset has.
+    let file = unsafe { libc::syscall(libc::SYS_signalfd4, file, &raw const signals.0, size_of::<u64>(), flags) };
+    let file = i32::try_from(file).ok().filter(|file| *file >= 0);
+    file.ok_or_else(io::Error::last_os_error)
 }
 
 fn from_siginfo(info: &libc::siginfo_t) -> Received {

@@ -36,6 +36,12 @@ impl SignalSet {
         self.0 |= bit(signal);
     }
 
+    /// Those of both.
+    #[must_use]
+    pub fn with(self, others: SignalSet) -> SignalSet {
+        SignalSet(self.0 | others.0)
+    }
+
     /// Those that are in, ascending.
     pub fn iter(self) -> impl Iterator<Item = i32> {
         (1..=64).filter(move |signal| self.contains(*signal))

@@ -80,8 +80,8 @@ impl NotifySocket {
         })
     }
 
-    /// The next datagram from a process of ours. `users` are those that are believed, beside root.
-    pub fn poll_next(&self, context: &mut Context<'_>, users: &[u32]) -> Poll<Notice> {
+    /// The next datagram from a process of ours, of root or of a user that `believes` is asked about.
+    pub fn poll_next(&self, context: &mut Context<'_>, believes: impl Fn(u32) -> bool) -> Poll<Notice> {
         loop {
             if ready!(self.socket.poll_recv_ready(context)).is_err() {
                 return Poll::Pending;
@@ -90,7 +90,7 @@ impl NotifySocket {
                 .socket
                 .try_io(tokio::io::Interest::READABLE, || receive(self.socket.as_raw_fd()))
             {
-                Ok(Some(notice)) if notice.pid > 0 && (notice.user == 0 || users.contains(&notice.user)) => {
+                Ok(Some(notice)) if notice.pid > 0 && (notice.user == 0 || believes(notice.user)) => {
                     return Poll::Ready(notice);
                 }
                 Ok(stranger) => tracing::debug!(?stranger, "ignored a notification from a stranger"),

@@ -23,11 +23,7 @@ use super::{
 };
 use crate::{
     machine::{Event, State},
-    process::{
-        inherited::Inherited,
-        signals::{self, Signals},
-        sigset::SignalSet,
-    },
+    process::{inherited::Inherited, signals::Signals, sigset::SignalSet},
     settings::Settings,
     telemetry::{log, stderr::Stderr, termination},
 };
@@ -161,8 +157,7 @@ async fn supervise(
     let adopted = supervisor.sockets.adopted();
     supervisor.inherited.let_go(&adopted);
     supervisor.inherited.raise_files_limit();
-    supervisor.changed = SignalSet::of(signals::handled().iter().chain([libc::SIGCHLD]));
-    let code = match Signals::install() {
+    let code = match Signals::hear() {
         Ok(signals) => {
             supervisor.let_in_at = Some(Instant::now() + AT_REST);
             supervisor.serve_public();

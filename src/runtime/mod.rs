@@ -155,6 +155,9 @@ impl Supervisor {
                 return code;
             }
             if let Some(happening) = survive_wait(self.next(&mut inbox)).await {
+                if matches!(happening, Happening::LetIn) {
+                    self.handle_signals(&mut inbox.signals);
+                }
                 let asked = matches!(happening, Happening::Question(_) | Happening::Count);
                 survive(|| self.translate(happening)).await;
                 if asked {

@@ -103,11 +103,9 @@ impl Supervisor {
         let mut heard = false;
         for (number, generation) in &mut self.generations {
             let Some(notify) = &generation.notify else { continue };
-            let user = generation
-                .main
-                .as_ref()
-                .map_or(own, |main| user_of(main.pid).unwrap_or(own));
-            while let Poll::Ready(notice) = notify.poll_next(context, &[own, user]) {
+            let program = generation.main.as_ref().map(|main| main.pid);
+            let believes = |user| user == own || program.and_then(user_of) == Some(user);
+            while let Poll::Ready(notice) = notify.poll_next(context, believes) {
                 tracing::debug!(
                     generation = number,
                     pid = notice.pid,

@@ -3,11 +3,20 @@
 use super::Supervisor;
 use crate::{
     machine::{Event, Reason},
-    process::signals::Received,
+    process::signals::{self, Received, Signals},
     settings::value::{OnHup, Signal},
 };
 
 impl Supervisor {
+    /// Installs the handlers, for which there was no time at the start.
+    pub(super) fn handle_signals(&mut self, signals: &mut Signals) {
+        // Before the first of them is there: a program that is started from now on gets the defaults back.
+        self.changed = self.changed.with(signals::handled());
+        if let Err(error) = signals.handle() {
+            tracing::warn!(%error, "cannot install signal handlers: signals are read as at the start");
+        }
+    }
+
     pub(super) fn on_signal(&mut self, received: Received) {
         let Received {
             signal: number,

@@ -1,9 +1,9 @@
 //! SETS UP tracing: text for a person at a terminal, else one JSON object per line. Messages are constant, values are
 //! fields, times are RFC 3339 in UTC.
 
-use tracing_subscriber::{Layer, Registry, filter::Targets, fmt, layer::SubscriberExt};
+use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt};
 
-use super::stderr::Stderr;
+use super::{spanless::Spanless, stderr::Stderr};
 
 /// The form of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub enum Form {
 /// Makes this process log. Only the first call counts.
 pub fn set_up(form: Form, filter: Targets) {
     let writer = || Stderr;
-    let lines: Box<dyn Layer<Registry> + Send + Sync> = match form {
+    let lines: Box<dyn Layer<_> + Send + Sync> = match form {
         Form::Text => fmt::layer()
             .with_ansi(false)
             .with_target(false)
@@ -32,7 +32,7 @@ pub fn set_up(form: Form, filter: Targets) {
             json.with_writer(writer).boxed()
         }
     };
-    let subscriber = Registry::default().with(lines.with_filter(filter));
+    let subscriber = Spanless.with(filter).with(lines);
     let first = tracing::subscriber::set_global_default(subscriber).is_ok();
     if first {
         // The default hook writes to stderr and waits for it.

@@ -16,7 +16,7 @@ use crate::process::{
     inherited::Inherited,
     reaper::{self, Look},
     send,
-    signals::{self, Signals},
+    signals::Signals,
     sigset::SignalSet,
     tree::{self, Known},
 };
@@ -55,7 +55,7 @@ impl Subject {
         inherited: &Inherited,
     ) -> io::Result<Subject> {
         send::become_subreaper()?;
-        let signals = Signals::install()?;
+        let signals = Signals::hear()?;
         let (log, log_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
         // The program is no terminal's: it must not read what is typed here, nor mix its words with the report.
         let null = OpenOptions::new().read(true).open("/dev/null")?;
@@ -63,7 +63,7 @@ impl Subject {
             program,
             environment,
             inherited,
-            changed: SignalSet::of(signals::handled().iter().chain([libc::SIGCHLD])),
+            changed: SignalSet::of([libc::SIGCHLD]),
             streams: [
                 Some(null.as_raw_fd()),
                 Some(io::stderr().as_raw_fd()),

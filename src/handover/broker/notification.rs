@@ -26,22 +26,29 @@ pub struct Call {
 
 /// The file on which the calls of one generation come in.
 #[derive(Debug)]
-pub struct Notifications(AsyncFd<OwnedFd>);
+pub struct Notifications {
+    file: AsyncFd<OwnedFd>,
+    /// Nobody is left who could make a call.
+    ended: bool,
+}
 
 impl Notifications {
     /// Needs a tokio runtime.
     pub fn new(file: OwnedFd) -> io::Result<Notifications> {
-        Ok(Notifications(files::watch(file)?))
+        Ok(Notifications {
+            file: files::watch(file)?,
+            ended: false,
+        })
     }
 
     /// The next call; pending for ever once nobody is left who could make one.
-    pub fn poll_next(&self, context: &mut Context<'_>) -> Poll<Call> {
-        loop {
-            let Ok(mut guard) = ready!(self.0.poll_read_ready(context)) else {
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Call> {
+        while !self.ended {
+            let Ok(mut guard) = ready!(self.file.poll_read_ready(context)) else {
                 return Poll::Pending;
             };
             // RECV waits if there is nothing, so it is asked only where something is.
-            match is_readable(self.0.get_ref()).then(|| self.receive()) {
+            match is_readable(self.file.get_ref()).then(|| self.receive()) {
                 Some(Ok(call)) => return Poll::Ready(call),
                 // The thread has died, or a signal has ended its call, between the one and the other.
                 Some(Err(error)) if error.raw_os_error() == Some(libc::ENOENT) => {}
@@ -49,9 +56,12 @@ impl Notifications {
                     tracing::warn!(%error, "cannot read a notification of the program's calls");
                     guard.clear_ready();
                 }
+                // A hang-up stays: it would be heard again at once, and without end.
+                None if guard.ready().is_read_closed() => self.ended = true,
                 None => guard.clear_ready(),
             }
         }
+        Poll::Pending
     }
 
     fn receive(&self) -> io::Result<Call> {
@@ -111,7 +121,7 @@ impl Notifications {
     }
 
     fn ioctl(&self, request: libc::Ioctl, argument: *mut libc::c_void) -> io::Result<()> {
-        let file = self.0.get_ref().as_raw_fd();
+        let file = self.file.get_ref().as_raw_fd();
         loop {
             // SAFETY: each caller passes the struct that its request names, which lives until the call returns.
             if unsafe { libc::ioctl(file, request, argument) } >= 0 {
@@ -134,4 +144,29 @@ fn is_readable(file: &OwnedFd) -> bool {
             .first()
             .and_then(PollFd::revents)
             .is_some_and(|events| events.contains(PollFlags::POLLIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    /// As a listener of the kernel's without users, an empty pipe without a writer is hung up and has nothing to be read.
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_hang_up_is_heard_once_and_costs_nothing_after_that() {
+        let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+        let mut notifications = Notifications::new(reader).unwrap();
+        drop(writer);
+        poll_fn(|context| {
+            assert!(notifications.poll_next(context).is_pending());
+            assert!(tokio::task::coop::has_budget_remaining(), "it was asked over and over");
+            if notifications.ended {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
 }
