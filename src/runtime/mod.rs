@@ -9,7 +9,7 @@ mod counting;
 mod desk;
 mod doors;
 mod draining;
-mod environment;
+pub mod environment;
 mod front;
 mod generation;
 mod launch;
