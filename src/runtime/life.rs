@@ -25,6 +25,7 @@ use crate::{
     machine::{Event, State},
     process::{
         inherited::Inherited,
+        rest::Rest,
         signals::{self, Signals},
         sigset::SignalSet,
     },
@@ -134,6 +135,7 @@ async fn supervise(
         changed: SignalSet::of([libc::SIGCHLD]),
         childless: false,
         more_children: false,
+        rest: Rest::default(),
         events: VecDeque::new(),
         sender,
         told_no_handover: false,
