@@ -18,7 +18,7 @@ use super::{
 
 /// One of the watched paths.
 #[derive(Debug)]
-pub(super) struct Target {
+pub struct Target {
     /// As the user wrote it.
     shown: PathBuf,
     pub(super) path: PathBuf,
@@ -51,7 +51,9 @@ impl Sum {
 const READ_AT_ONCE: usize = 1_000;
 
 impl Target {
-    pub(super) fn new(shown: PathBuf, path: PathBuf) -> Target {
+    /// Nothing is looked at yet; `shown` is how the user wrote the path.
+    #[must_use]
+    pub fn new(shown: PathBuf, path: PathBuf) -> Target {
         Target {
             shown,
             path,
@@ -65,13 +67,15 @@ impl Target {
     }
 
     /// Files that it knows.
-    pub(super) fn len(&self) -> usize {
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.files.len()
     }
 
     /// Looks at all of it for the first time; `hear` is told of each directory before it is looked into.
     /// A small tree is read at once, so that it is known what its files hold before any of them changes.
-    pub(super) async fn begin(&mut self, rules: &mut Rules, hear: &mut (dyn FnMut(&Path) + Send)) {
+    pub async fn begin(&mut self, rules: &mut Rules, hear: &mut (dyn FnMut(&Path) + Send)) {
         let found = self.look(&self.path, rules, hear).await;
         self.unread = found.files.keys().cloned().collect();
         self.is_there = found.is_there;
@@ -104,12 +108,7 @@ impl Target {
     }
 
     /// Looks again at this path of it and everything below, and says what has changed.
-    pub(super) async fn compare(
-        &mut self,
-        start: &Path,
-        rules: &mut Rules,
-        hear: &mut (dyn FnMut(&Path) + Send),
-    ) -> Changes {
+    pub async fn compare(&mut self, start: &Path, rules: &mut Rules, hear: &mut (dyn FnMut(&Path) + Send)) -> Changes {
         let found = self.look(start, rules, hear).await;
         if start == self.path {
             self.is_there = found.is_there;
