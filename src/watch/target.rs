@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     hash::{DefaultHasher, Hash, Hasher},
+    ops::Bound,
     path::{Path, PathBuf},
 };
 
@@ -132,20 +133,22 @@ impl Target {
                 changes.add(self.shown(path), kind);
             }
         }
-        let below = |path: &&PathBuf| path.starts_with(start);
-        let gone: Vec<PathBuf> = self
-            .files
-            .keys()
-            .filter(below)
-            .filter(|it| !files.contains_key(*it))
-            .cloned()
-            .collect();
+        // Paths are in the order of their parts: those below one stand together, and the others need not be looked at.
+        let from = (Bound::Included(start), Bound::Unbounded);
+        let known = self.files.range::<Path, _>(from).map(|it| it.0);
+        let known = known.take_while(|path| path.starts_with(start));
+        let gone: Vec<PathBuf> = known.filter(|it| !files.contains_key(*it)).cloned().collect();
         for path in gone {
             self.files.remove(&path);
             changes.add(self.shown(&path), Kind::Removed);
         }
-        self.files.append(&mut files);
-        self.directories.retain(|path| !path.starts_with(start));
+        // Not by append, which goes through all that is there.
+        self.files.extend(files);
+        let known = self.directories.range::<Path, _>(from);
+        let known: Vec<PathBuf> = known.take_while(|path| path.starts_with(start)).cloned().collect();
+        for path in known {
+            self.directories.remove(&path);
+        }
         self.directories.extend(found.directories);
         changes
     }
