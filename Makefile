@@ -19,7 +19,7 @@ help:
 	@echo 'make demo    restart an unmodified server under load, in a container, and print what happened'
 	@echo 'make test    every check and every test'
 	@echo 'make build   the static binary: target/$(CARGO_BUILD_TARGET)/release/segue'
-	@echo 'make bench   start time, memory and wake-ups beside other inits; what hand-over costs; drains, the proxy, the watch'
+	@echo 'make bench   start time, memory and wake-ups beside other inits; what hand-over costs; drains, the proxy, the watch, growth'
 	@echo 'make fuzz    odd input for every parser, open-ended; TARGET=control SECONDS=60 for one and for so long'
 	@echo 'make mutants small changes of the state machine, each of which its tests must notice'
 	@echo 'make docs    write anew the pages that tests print'
@@ -58,6 +58,7 @@ bench: setup build
 	scripts/bench-proxy
 	scripts/bench-library
 	scripts/bench-watch
+	scripts/bench-growth
 
 fuzz:
 	@scripts/fuzz $(or $(TARGET),all) $(SECONDS)
