@@ -51,7 +51,9 @@ fn a_generation_becomes_ready_once_however_often_it_says_so() {
                 for _ in range(3): s.sendto(b'READY=1', '\\0' + os.environ['NOTIFY_SOCKET'][1:])\n\
                 time.sleep(1000)\n";
     let program = script(&files.path().join("program"), text);
-    let mut segue = Recipe::new(As::Subreaper, [&program]).set("SEGUE_READY", "notify").start();
+    let mut segue = Recipe::new(As::Subreaper, [&program])
+        .set("SEGUE_READY", "notify")
+        .start();
     segue.line("generation is ready: known already", 2);
     assert_eq!(segue.lines("generation became ready").len(), 1);
 }
