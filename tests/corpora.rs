@@ -2,21 +2,42 @@
 #![cfg(feature = "entrypoint")]
 #![allow(
     unreachable_pub,
+    clippy::panic,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::tests_outside_test_module,
     reason = "a test ends by panicking"
 )]
 
+#[path = "corpora/calls.rs"]
+mod calls;
+#[path = "corpora/configmap.rs"]
+mod configmap;
 #[path = "corpora/control.rs"]
 mod control;
+#[path = "corpora/dotenv.rs"]
+mod dotenv;
+#[path = "corpora/fields.rs"]
+mod fields;
+#[path = "corpora/heads.rs"]
+mod heads;
+#[path = "corpora/ignore.rs"]
+mod ignore;
+#[path = "corpora/netlink.rs"]
+mod netlink;
+#[path = "corpora/notify.rs"]
+mod notify;
 #[path = "corpora/settings.rs"]
 mod settings;
+#[path = "corpora/table.rs"]
+mod table;
 
 use std::{fs, path::Path};
 
 /// Changes of each input; they are the same in every run.
 const CHANGES: u64 = 200;
+/// Of one that makes files.
+const FEWER: u64 = 30;
 
 /// xorshift64*, which is enough to choose places and bytes by.
 struct Chance(u64);
@@ -45,7 +66,7 @@ fn changed(input: &[u8], chance: &mut Chance) -> Vec<u8> {
     bytes
 }
 
-fn run(target: &str, check: fn(&[u8])) {
+fn run(target: &str, changes: u64, check: fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut files: Vec<_> = fs::read_dir(&corpus)
         .unwrap()
@@ -57,18 +78,63 @@ fn run(target: &str, check: fn(&[u8])) {
         let input = fs::read(&file).unwrap();
         check(&input);
         let mut chance = Chance(number);
-        for _ in 0..CHANGES {
+        for _ in 0..changes {
             check(&changed(&input, &mut chance));
         }
     }
 }
 
 #[test]
+fn calls() {
+    run("calls", CHANGES, calls::check);
+}
+
+#[test]
+fn configmap() {
+    run("configmap", FEWER, configmap::check);
+}
+
+#[test]
 fn control() {
-    run("control", control::check);
+    run("control", CHANGES, control::check);
+}
+
+#[test]
+fn dotenv() {
+    run("dotenv", CHANGES, dotenv::check);
+}
+
+#[test]
+fn fields() {
+    run("fields", CHANGES, fields::check);
+}
+
+#[test]
+fn heads() {
+    run("heads", CHANGES, heads::check);
+}
+
+#[test]
+fn ignore() {
+    run("ignore", CHANGES, ignore::check);
+}
+
+#[test]
+fn netlink() {
+    run("netlink", CHANGES, netlink::check);
+}
+
+#[test]
+fn notify() {
+    run("notify", CHANGES, notify::check);
 }
 
 #[test]
 fn settings() {
-    run("settings", settings::check);
+    run("settings", CHANGES, settings::check);
+}
+
+#[test]
+fn table() {
+    run("table", CHANGES, table::check);
 }

@@ -82,15 +82,14 @@ impl Turn<'_> {
         }
         let mut drains = false;
         for (number, role) in self.roles() {
-            let last = self.state.current == Some(number);
-            let runs = self.state.generation(number).is_some_and(|it| it.has_program);
             match role {
-                Role::Starting | Role::Serving if last && runs => {
+                // The current one: any other that was starting has been stopped by now.
+                Role::Starting | Role::Serving => {
                     drains = true;
                     self.drain(number, true);
                 }
                 Role::Standby => self.retire(number),
-                Role::Preparing | Role::Starting | Role::Serving => self.terminate(number),
+                Role::Preparing => self.terminate(number),
                 Role::Draining | Role::Terminating | Role::Leaving | Role::Killed => {}
             }
         }

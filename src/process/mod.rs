@@ -7,6 +7,7 @@ pub(crate) mod lookup;
 pub mod pid_file;
 pub mod program;
 pub mod reaper;
+pub mod rest;
 pub mod send;
 pub mod signals;
 pub mod sigset;

@@ -23,7 +23,7 @@ const NO_NAME: &str = "localhost";
 
 /// Makes of a client's request the one that goes to the program, except for its framing. `None` is a client without an
 /// address (of a unix socket).
-pub(super) fn to_program<B>(request: &mut Request<B>, client: Option<IpAddr>) {
+pub fn to_program<B>(request: &mut Request<B>, client: Option<IpAddr>) {
     let upgrade = asked_upgrade(request);
     let trailers = listed(request.headers(), &TE).any(|it| it.eq_ignore_ascii_case("trailers"));
     let authority = request
@@ -70,7 +70,7 @@ pub(super) fn asked_upgrade<B>(request: &Request<B>) -> Option<HeaderValue> {
 }
 
 /// Makes of the program's response the one that goes to the client, except for its framing.
-pub(super) fn to_client(head: &mut response::Parts) {
+pub fn to_client(head: &mut response::Parts) {
     let names_protocols = matches!(
         head.status,
         StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED
@@ -119,8 +119,8 @@ fn tell_origin(headers: &mut HeaderMap, client: Option<IpAddr>) {
         None => "for=unknown".to_owned(),
     };
     if let Some(host) = host.as_ref().and_then(|it| it.to_str().ok()) {
-        // A colon, and a bracket, want quotes.
-        let quote = if host.contains([':', '[']) { "\"" } else { "" };
+        // Whatever is no token wants quotes, a comma or a semicolon above all: a client must not say more than its host there.
+        let quote = if host.bytes().all(is_of_token) { "" } else { "\"" };
         element.extend([";host=", quote, host, quote]);
     }
     element.push_str(";proto=http");
@@ -139,6 +139,11 @@ fn tell_origin(headers: &mut HeaderMap, client: Option<IpAddr>) {
     }
     let http = HeaderValue::from_static("http");
     headers.entry(&X_FORWARDED_PROTO).or_insert(http);
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_of_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// All values of a field, and one more, as one.
@@ -189,6 +194,14 @@ mod tests {
                 "x-forwarded-proto: http",
             ]
         );
+    }
+
+    #[test]
+    fn a_host_says_no_more_than_a_host() {
+        for host in ["a;proto=https", "a,for=b", "a=b", "a(b)"] {
+            let told = sent("192.0.2.1", Request::get("/").header("host", host));
+            assert_eq!(told[1], format!("forwarded: for=192.0.2.1;host=\"{host}\";proto=http"));
+        }
     }
 
     #[test]

@@ -2,11 +2,11 @@
 //! finish on theirs. It listens nowhere, and decides about no generation.
 
 mod exchange;
-mod fields;
+pub mod fields;
 mod front;
 mod link;
 mod load;
-mod refusal;
+pub mod refusal;
 mod request_body;
 mod response_body;
 mod route;

@@ -9,7 +9,7 @@ use hyper::{
 
 /// Why a request goes to nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub enum Refusal {
     /// A tunnel to anywhere is not what segue is for.
     Connect,
     /// Encoded in a way that programs read differently.
@@ -25,7 +25,9 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn status(self) -> StatusCode {
+    /// What the client is told it with.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
         match self {
             Refusal::Connect => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::TransferEncoding => StatusCode::NOT_IMPLEMENTED,
@@ -34,7 +36,8 @@ impl Refusal {
     }
 
     /// One line for the client.
-    pub(super) fn why(self) -> &'static str {
+    #[must_use]
+    pub fn why(self) -> &'static str {
         match self {
             Refusal::Connect => "segue forwards to its program only: CONNECT is not allowed\n",
             Refusal::TransferEncoding => "the only Transfer-Encoding here is chunked\n",
@@ -47,7 +50,8 @@ impl Refusal {
 }
 
 /// Why this request is refused, if it is.
-pub(super) fn refusal<B>(request: &Request<B>) -> Option<Refusal> {
+#[must_use]
+pub fn refusal<B>(request: &Request<B>) -> Option<Refusal> {
     if request.method() == Method::CONNECT {
         return Some(Refusal::Connect);
     }

@@ -112,6 +112,7 @@ fn receive(socket: i32) -> io::Result<Option<Notice>> {
     let mut space = cmsg_space!(nix::sys::socket::UnixCredentials, [i32; 16]);
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
     let message = recvmsg::<()>(socket, &mut parts, Some(&mut space), flags)?;
+    let is_whole = !message.flags.contains(MsgFlags::MSG_TRUNC);
     let mut sender = None;
     for control in message.cmsgs()? {
         match control {
@@ -120,6 +121,13 @@ fn receive(socket: i32) -> io::Result<Option<Notice>> {
             _ => {}
         }
     }
+    // Of what was cut off nobody knows what it says: READY=10 would be READY=1.
+    if !is_whole {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is longer than 4096 bytes",
+        ));
+    }
     let length = message.bytes;
     let text = String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned();
     Ok(sender.map(|(pid, user)| Notice { text, pid, user }))
@@ -127,7 +135,26 @@ fn receive(socket: i32) -> io::Result<Option<Notice>> {
 
 #[cfg(test)]
 mod tests {
-    use super::Notice;
+    use std::{future::poll_fn, os::linux::net::SocketAddrExt};
+
+    use super::{Address, LONGEST, Notice, NotifySocket};
+
+    #[tokio::test]
+    async fn what_is_cut_off_says_nothing() {
+        let address = Address::open().unwrap();
+        let name = address.name.trim_start_matches('@').to_owned();
+        let name = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
+        let socket = NotifySocket::hear(address).unwrap();
+        let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        let longest = format!("STATUS={}\nREADY=1", "a".repeat(LONGEST - 15));
+        for text in [&format!("{longest}0"), &longest] {
+            sender.send_to_addr(text.as_bytes(), &name).unwrap();
+        }
+        let user = nix::unistd::geteuid().as_raw();
+        let heard = poll_fn(|context| socket.poll_next(context, &[user])).await;
+        assert_eq!((heard.text.len(), heard.is_ready()), (LONGEST, true));
+        assert_eq!(heard.text, longest, "the longer one is not heard");
+    }
 
     #[test]
     fn ready_is_a_line_of_its_own() {

@@ -1,12 +1,20 @@
 //! TELLS the children apart when they end: the program, a hook, a probe, or an orphan that was left to us.
 
-use nix::unistd::Pid;
+use std::time::{Duration, Instant};
+
+use nix::{
+    time::{ClockId, clock_gettime},
+    unistd::Pid,
+};
 use tokio::sync::oneshot;
 
 use super::{REAP_BATCH, Supervisor};
 use crate::{
     machine::{Ending, Event, Fault},
-    process::reaper::{self, Look, Reaped},
+    process::{
+        reaper::{self, Look, Reaped},
+        rest,
+    },
 };
 
 /// What a child is for.
@@ -32,16 +40,36 @@ pub(super) fn user_of(pid: Pid) -> Option<u32> {
     std::fs::metadata(format!("/proc/{pid}")).ok().map(|it| it.uid())
 }
 
+/// What this thread has had of the processor.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
 impl Supervisor {
     /// Reaps what is dead, a batch at a time.
     pub(super) fn reap(&mut self) {
+        if !self.rest.may_look(Instant::now()) {
+            return;
+        }
         self.more_children = false;
         let mut leftovers = Vec::new();
+        let used = processor_time();
         for _ in 0..REAP_BATCH {
-            match reaper::look() {
+            let begin = Instant::now();
+            let look = reaper::look();
+            let mut took = begin.elapsed();
+            if took > rest::SHORT {
+                // Time in which others had the processor is none of the look's.
+                took = took.min(processor_time().saturating_sub(used));
+            }
+            self.rest.looked(took, Instant::now());
+            match look {
                 Look::Dead(reaped) => {
                     leftovers.extend(self.leaving(reaped.pid));
                     self.on_reaped(reaped);
+                    if !self.rest.may_look(Instant::now()) {
+                        return self.look_at_leftovers(leftovers);
+                    }
                 }
                 Look::AllAlive => return self.look_at_leftovers(leftovers),
                 Look::NoChildren => {

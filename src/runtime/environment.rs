@@ -5,9 +5,12 @@ use std::{
     collections::BTreeMap,
     ffi::{CString, OsStr, OsString},
     fs,
+    io::Read,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
+
+use nix::unistd::{SysconfVar, sysconf};
 
 use crate::{handover::inherited, settings::PREFIX};
 
@@ -24,6 +27,12 @@ pub(super) enum Fault {
     Line { path: String, line: usize },
     #[error("SEGUE_ENV_FILES: {path}: {name:?} holds a NUL byte, which no environment can")]
     Nul { path: String, name: OsString },
+    #[error("SEGUE_ENV_FILES: {path}: {name:?} is longer than the {longest} bytes with which a program can be started")]
+    Long {
+        path: String,
+        name: OsString,
+        longest: usize,
+    },
 }
 
 impl Environment {
@@ -93,12 +102,8 @@ impl Environment {
     fn read_dotenv(&mut self, path: &Path) -> Result<(), Fault> {
         let shown = || path.display().to_string();
         let text = fs::read(path).map_err(|error| Fault::Unreadable { path: shown(), error })?;
-        // dotenvy tells of a bad line by quoting it, secret and all: its number is found by the lines before it.
-        for (index, entry) in dotenvy::from_read_iter(text.as_slice()).enumerate() {
-            let (name, value) = entry.map_err(|_| Fault::Line {
-                path: shown(),
-                line: line_of_entry(&text, index),
-            })?;
+        for variable in dotenv(&text) {
+            let (name, value) = variable.map_err(|line| Fault::Line { path: shown(), line })?;
             self.add(name.into(), value.into(), path)?;
         }
         Ok(())
@@ -109,6 +114,15 @@ impl Environment {
             return Err(Fault::Nul {
                 path: path.display().to_string(),
                 name,
+            });
+        }
+        // Checked for each as it is read: a few lines that repeat what is above them would be more than there is memory.
+        let longest = longest();
+        if name.len().saturating_add(value.len()) > longest {
+            return Err(Fault::Long {
+                path: path.display().to_string(),
+                name,
+                longest,
             });
         }
         if name.as_bytes().starts_with(PREFIX.as_bytes()) {
@@ -126,6 +140,36 @@ impl Environment {
         };
         self.0.iter().filter_map(entry).collect()
     }
+}
+
+/// The longest variable, name and value together (MAX_ARG_STRLEN, less the `=` and the zero at its end).
+pub fn longest() -> usize {
+    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
+    let page = page.and_then(|it| usize::try_from(it).ok()).unwrap_or(4096);
+    page.saturating_mul(32).saturating_sub(2)
+}
+
+/// What editors on Windows put before a text in UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The variables of a dotenv file, or the number of a line that is none.
+pub fn dotenv(text: &[u8]) -> impl Iterator<Item = Result<(String, String), usize>> {
+    // dotenvy tells of a bad line by quoting it, secret and all: its number is found by the lines before it.
+    let text = text.strip_prefix(MARK).unwrap_or(text);
+    // Spaces at the very end it takes for the beginning of something, unless the line ends.
+    let entries = dotenvy::from_read_iter(text.chain(&b"\n"[..])).enumerate();
+    entries.map(|(index, entry)| {
+        entry.map_err(|error| match std::str::from_utf8(text) {
+            // It reads the text line by line.
+            Err(wrong) if matches!(error, dotenvy::Error::Io(_)) => line_at(text, wrong.valid_up_to()),
+            Ok(_) | Err(_) => line_of_entry(text, index),
+        })
+    })
+}
+
+fn line_at(text: &[u8], place: usize) -> usize {
+    let before = text.get(..place).unwrap_or_default();
+    before.iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
 /// The number of the line with the entry of this index; blank lines and comments are none. A value over several lines
@@ -189,6 +233,38 @@ mod tests {
         assert_eq!(shown(&built), ["A=1", "COLOUR=red", "QUOTED=a b"]);
         built.read_files(&[config_map], None).unwrap();
         assert_eq!(built.get("COLOUR"), Some(OsStr::new("green")));
+    }
+
+    #[test]
+    fn what_editors_leave_around_the_text_is_none_of_it() {
+        let read = |text: &str| dotenv(text.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let expected = Ok(vec![("A".to_owned(), "1".to_owned())]);
+        for text in ["A=1", "\u{feff}A=1\n", "A=1 ", "A=1\t", "A=1 \r\n"] {
+            assert_eq!(read(text), expected, "{text:?}");
+        }
+        assert_eq!(read("\u{feff}# x\nno"), Err(2));
+    }
+
+    #[test]
+    fn a_line_that_is_no_text_has_a_number() {
+        let mut read = dotenv(b"A=1\n# caf\xe9\nB=2\n");
+        assert_eq!(read.next(), Some(Ok(("A".into(), "1".into()))));
+        assert_eq!(read.next(), Some(Err(2)));
+    }
+
+    #[test]
+    fn a_value_that_no_program_can_have_ends_the_reading() {
+        let directory = tempfile::tempdir().unwrap();
+        let dotenv = directory.path().join("app.env");
+        // As many bytes as there are atoms in a stone, if they were all made.
+        fs::write(&dotenv, format!("A=12345678\n{}", "A=$A$A\n".repeat(80))).unwrap();
+        let fault = environment(&[]).read_files(&[dotenv], None).unwrap_err().to_string();
+        assert!(
+            fault.contains("\"A\" is longer than the ") && fault.len() < 300,
+            "{fault}"
+        );
+        fs::write(directory.path().join("B"), "x".repeat(longest())).unwrap();
+        assert!(environment(&[]).read_files(&[directory.path().into()], None).is_err());
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     machine::{Event, State},
-    process::{inherited::Inherited, signals::Signals, sigset::SignalSet},
+    process::{inherited::Inherited, rest::Rest, signals::Signals, sigset::SignalSet},
     settings::Settings,
     telemetry::{log, stderr::Stderr, termination},
 };
@@ -130,6 +130,7 @@ async fn supervise(
         changed: SignalSet::of([libc::SIGCHLD]),
         childless: false,
         more_children: false,
+        rest: Rest::default(),
         events: VecDeque::new(),
         sender,
         told_no_handover: false,

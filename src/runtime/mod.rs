@@ -9,7 +9,7 @@ mod counting;
 mod desk;
 mod doors;
 mod draining;
-mod environment;
+pub mod environment;
 mod front;
 mod generation;
 mod launch;
@@ -57,6 +57,7 @@ use crate::{
     machine::{self, Event, Limits, State},
     process::{
         inherited::Inherited,
+        rest::Rest,
         signals::{Received, Signals},
         sigset::SignalSet,
     },
@@ -104,6 +105,8 @@ struct Supervisor {
     /// Did the last look for dead children find that there are no children?
     childless: bool,
     more_children: bool,
+    /// Between two looks for dead children.
+    rest: Rest,
     events: VecDeque<Event>,
     sender: mpsc::UnboundedSender<Message>,
     told_no_handover: bool,
@@ -190,6 +193,13 @@ impl Supervisor {
                 None => std::future::pending().await,
             }
         };
+        let rested = self.rest.due().map(tokio::time::Instant::from_std);
+        let rest = async {
+            match rested {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         let Inbox {
             signals,
             messages,
@@ -216,6 +226,7 @@ impl Supervisor {
                 }
             } => happening,
             () = look => Happening::Look,
+            () = rest => Happening::MoreChildren,
             () = let_in => Happening::LetIn,
             () = wait => Happening::Deadline,
         }

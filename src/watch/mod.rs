@@ -9,8 +9,8 @@ mod loops;
 mod mark;
 mod mounts;
 mod pace;
-mod rules;
-mod target;
+pub mod rules;
+pub mod target;
 #[cfg(test)]
 mod tests;
 mod walk;

@@ -53,7 +53,7 @@ const PLAIN: Ignore = Ignore {
 
 /// The rules.
 #[derive(Debug, Clone)]
-pub(super) struct Rules {
+pub struct Rules {
     search: Search,
     /// Patterns of the user, which are asked first.
     user: Search,
@@ -63,7 +63,8 @@ pub(super) struct Rules {
 
 impl Rules {
     /// `user`: patterns, as in a `.gitignore` in each watched directory.
-    pub(super) fn new(user: &[String], own: Vec<PathBuf>) -> Rules {
+    #[must_use]
+    pub fn new(user: &[String], own: Vec<PathBuf>) -> Rules {
         let mut search = Search::default();
         let source = |name: &str| PathBuf::from(format!("/{name}"));
         // Without a root the patterns hold everywhere.
@@ -82,7 +83,7 @@ impl Rules {
     }
 
     /// The patterns of such a file hold for its directory and below. Its path is absolute.
-    pub(super) fn add(&mut self, file: &Path, patterns: &[u8]) {
+    pub fn add(&mut self, file: &Path, patterns: &[u8]) {
         let known = self
             .search
             .patterns
@@ -101,7 +102,8 @@ impl Rules {
 
     /// Does this path, an absolute one below a watched directory, not count? Of directories above it nothing is asked: below one
     /// that does not count nobody looks.
-    pub(super) fn ignores(&self, root: &Path, path: &Path, is_directory: bool) -> bool {
+    #[must_use]
+    pub fn ignores(&self, root: &Path, path: &Path, is_directory: bool) -> bool {
         if self.own.iter().any(|own| own == path) {
             return true;
         }

@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     hash::{DefaultHasher, Hash, Hasher},
+    ops::Bound,
     path::{Path, PathBuf},
 };
 
@@ -18,7 +19,7 @@ use super::{
 
 /// One of the watched paths.
 #[derive(Debug)]
-pub(super) struct Target {
+pub struct Target {
     /// As the user wrote it.
     shown: PathBuf,
     pub(super) path: PathBuf,
@@ -51,7 +52,9 @@ impl Sum {
 const READ_AT_ONCE: usize = 1_000;
 
 impl Target {
-    pub(super) fn new(shown: PathBuf, path: PathBuf) -> Target {
+    /// Nothing is looked at yet; `shown` is how the user wrote the path.
+    #[must_use]
+    pub fn new(shown: PathBuf, path: PathBuf) -> Target {
         Target {
             shown,
             path,
@@ -65,13 +68,15 @@ impl Target {
     }
 
     /// Files that it knows.
-    pub(super) fn len(&self) -> usize {
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.files.len()
     }
 
     /// Looks at all of it for the first time; `hear` is told of each directory before it is looked into.
     /// A small tree is read at once, so that it is known what its files hold before any of them changes.
-    pub(super) async fn begin(&mut self, rules: &mut Rules, hear: &mut (dyn FnMut(&Path) + Send)) {
+    pub async fn begin(&mut self, rules: &mut Rules, hear: &mut (dyn FnMut(&Path) + Send)) {
         let found = self.look(&self.path, rules, hear).await;
         self.unread = found.files.keys().cloned().collect();
         self.is_there = found.is_there;
@@ -104,12 +109,7 @@ impl Target {
     }
 
     /// Looks again at this path of it and everything below, and says what has changed.
-    pub(super) async fn compare(
-        &mut self,
-        start: &Path,
-        rules: &mut Rules,
-        hear: &mut (dyn FnMut(&Path) + Send),
-    ) -> Changes {
+    pub async fn compare(&mut self, start: &Path, rules: &mut Rules, hear: &mut (dyn FnMut(&Path) + Send)) -> Changes {
         let found = self.look(start, rules, hear).await;
         if start == self.path {
             self.is_there = found.is_there;
@@ -133,20 +133,22 @@ impl Target {
                 changes.add(self.shown(path), kind);
             }
         }
-        let below = |path: &&PathBuf| path.starts_with(start);
-        let gone: Vec<PathBuf> = self
-            .files
-            .keys()
-            .filter(below)
-            .filter(|it| !files.contains_key(*it))
-            .cloned()
-            .collect();
+        // Paths are in the order of their parts: those below one stand together, and the others need not be looked at.
+        let from = (Bound::Included(start), Bound::Unbounded);
+        let known = self.files.range::<Path, _>(from).map(|it| it.0);
+        let known = known.take_while(|path| path.starts_with(start));
+        let gone: Vec<PathBuf> = known.filter(|it| !files.contains_key(*it)).cloned().collect();
         for path in gone {
             self.files.remove(&path);
             changes.add(self.shown(&path), Kind::Removed);
         }
-        self.files.append(&mut files);
-        self.directories.retain(|path| !path.starts_with(start));
+        // Not by append, which goes through all that is there.
+        self.files.extend(files);
+        let known = self.directories.range::<Path, _>(from);
+        let known: Vec<PathBuf> = known.take_while(|path| path.starts_with(start)).cloned().collect();
+        for path in known {
+            self.directories.remove(&path);
+        }
         self.directories.extend(found.directories);
         changes
     }

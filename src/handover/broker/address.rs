@@ -67,8 +67,10 @@ fn four(bytes: &[u8]) -> Option<SocketAddr> {
 fn six(bytes: &[u8]) -> Option<SocketAddr> {
     (family_of(bytes)? == libc::AF_INET6).then_some(())?;
     let address = Ipv6Addr::from(field::<16>(bytes, 8..24)?);
-    // RFC 2133 had an address without the scope.
-    let scope = field(bytes, 24..28).map_or(0, u32::from_ne_bytes);
+    // RFC 2133 had an address without the scope; only of a link's address does the kernel read it, and of any other a program
+    // may leave there what was in its memory.
+    let scope = field(bytes, 24..28).filter(|_| address.is_unicast_link_local());
+    let scope = scope.map_or(0, u32::from_ne_bytes);
     Some(SocketAddrV6::new(address, port(bytes)?, 0, scope).into())
 }
 
@@ -120,6 +122,13 @@ mod tests {
         let old = sockaddr(libc::AF_INET6, &rest);
         assert_eq!(parse(Family::Six, &old), Wanted::Tcp("[::1]:80".parse().unwrap()));
         rest.extend(7_u32.to_ne_bytes());
+        let rubbish = sockaddr(libc::AF_INET6, &rest);
+        assert_eq!(
+            parse(Family::Six, &rubbish),
+            parse(Family::Six, &old),
+            "it has no scope"
+        );
+        rest[6..8].copy_from_slice(&[0xfe, 0x80]);
         let Wanted::Tcp(SocketAddr::V6(address)) = parse(Family::Six, &sockaddr(libc::AF_INET6, &rest)) else {
             panic!("no address")
         };

@@ -9,6 +9,7 @@ pub mod address;
 pub mod bound;
 pub mod filter;
 pub mod notification;
+pub mod registers;
 pub mod task;
 
 use std::{
@@ -21,10 +22,11 @@ use std::{
 use nix::{fcntl::OFlag, sys::socket::Backlog};
 
 use self::{
-    address::{LONGEST, Wanted},
+    address::Wanted,
     bound::Bound,
     filter::{Calls, NATIVE},
     notification::{Call, Notifications},
+    registers::{Bytes, Setting},
     task::Task,
 };
 use super::{
@@ -66,8 +68,6 @@ pub struct Broker {
 const PATHS: usize = 64;
 /// The least number of sockets that are looked through for closed ones.
 const SWEEP: usize = 64;
-/// An option's value is a number, a structure of two, or an interface's name.
-const LONGEST_OPTION: usize = 64;
 
 /// How a call is answered.
 enum Verdict {
@@ -157,11 +157,9 @@ impl Broker {
         let Some(task) = Task::new(call.thread) else {
             return Ok(Verdict::Nobody);
         };
-        // The kernel takes the low half of the register, as an int.
-        let [file, ..] = call.arguments.map(|argument| argument as u32 as RawFd);
-        if file < 0 {
+        let Some(file) = registers::file(call.arguments) else {
             return Ok(Verdict::Pass);
-        }
+        };
         if call.number == self.calls.bind {
             self.on_bind(call, task, file, sockets, processes)
         } else if call.number == self.calls.listen {
@@ -179,8 +177,7 @@ impl Broker {
         sockets: &mut Sockets,
         processes: &impl Fn() -> Vec<i32>,
     ) -> io::Result<Verdict> {
-        let [_, address, length, ..] = call.arguments;
-        let Some(length) = usize::try_from(length as u32).ok().filter(|it| *it <= LONGEST) else {
+        let Some(Bytes { address, length }) = registers::bind(call.arguments) else {
             return Ok(Verdict::Pass);
         };
         let Some(family) = task.family(file)? else {
@@ -290,8 +287,8 @@ impl Broker {
         if !self.notifications.is_valid(call) {
             return Ok(Verdict::Nobody);
         }
-        let [_, backlog, ..] = call.arguments;
-        match sockets.listen(inode, to_backlog(backlog)) {
+        let backlog = Backlog::new(registers::backlog(call.arguments)).unwrap_or(Backlog::MAXCONN);
+        match sockets.listen(inode, backlog) {
             Some(Ok(place)) => {
                 self.bound.forget(inode);
                 *heard = Some(Listens::Tcp(place));
@@ -313,9 +310,7 @@ impl Broker {
     }
 
     fn on_option(&mut self, call: Call, task: Task, file: RawFd, sockets: &mut Sockets) -> io::Result<Verdict> {
-        let [_, level, name, value, length, _] = call.arguments;
-        let (level, name) = (level as u32 as i32, name as u32 as i32);
-        let Some(length) = usize::try_from(length as u32).ok().filter(|it| *it <= LONGEST_OPTION) else {
+        let Some(Setting { level, name, value }) = registers::option(call.arguments) else {
             return Ok(Verdict::Pass);
         };
         if !may_set(task, level, name) {
@@ -329,7 +324,7 @@ impl Broker {
         }
         let tcp = matches!(task.family(file)?, Some(address::Family::Four | address::Family::Six));
         if !member && tcp {
-            let value = task.read(value, length)?;
+            let value = task.read(value.address, value.length)?;
             if !self.notifications.is_valid(call) {
                 return Ok(Verdict::Nobody);
             }
@@ -344,13 +339,6 @@ impl Broker {
         }
         self.paths.push_back((inode, path));
     }
-}
-
-/// listen(2)'s backlog is an int of which the kernel takes the somaxconn at most.
-fn to_backlog(argument: u64) -> Backlog {
-    let asked = argument as u32 as i32;
-    let asked = if asked < 0 { i32::MAX } else { asked };
-    Backlog::new(asked.min(i32::from(u16::MAX))).unwrap_or(Backlog::MAXCONN)
 }
 
 /// Segue may be root where the program is not, and must not bind for it what it may not bind itself.

@@ -171,7 +171,7 @@ fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usiz
 
 /// Adds the sockets of one datagram; `true` if it ends the answer. A dump during which the kernel's table has changed
 /// (NLM_F_DUMP_INTR) is as good as any: connections come and go all the time.
-fn read(datagram: &[u8], sequence: u32, rows: &mut Vec<Row>) -> io::Result<bool> {
+pub(super) fn read(datagram: &[u8], sequence: u32, rows: &mut Vec<Row>) -> io::Result<bool> {
     if datagram.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
@@ -181,7 +181,7 @@ fn read(datagram: &[u8], sequence: u32, rows: &mut Vec<Row>) -> io::Result<bool>
         if message.sequence_number() == sequence {
             match message.message_type() {
                 SOCK_DIAG_BY_FAMILY => rows.extend(row(message.payload())?),
-                NLMSG_DONE | NLMSG_ERROR => return refusal(message.payload()).map_or(Ok(true), Err),
+                NLMSG_DONE | NLMSG_ERROR => return end(message.payload()),
                 _ => {}
             }
         }
@@ -192,9 +192,12 @@ fn read(datagram: &[u8], sequence: u32, rows: &mut Vec<Row>) -> io::Result<bool>
 }
 
 /// Both begin with a number, 0 or an error's, negative.
-fn refusal(payload: &[u8]) -> Option<io::Error> {
-    let number = payload.first_chunk().map(|it| i32::from_ne_bytes(*it))?;
-    (number < 0).then(|| io::Error::from_raw_os_error(number.saturating_neg()))
+fn end(payload: &[u8]) -> io::Result<bool> {
+    let number = payload.first_chunk().ok_or(io::ErrorKind::UnexpectedEof)?;
+    match i32::from_ne_bytes(*number) {
+        number if number < 0 => Err(io::Error::from_raw_os_error(number.saturating_neg())),
+        _ => Ok(true),
+    }
 }
 
 /// `None` if it is in a state that does not matter.
@@ -345,6 +348,9 @@ mod tests {
             assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
         }
         assert!(rows(&last(NLMSG_ERROR, i32::MIN)).is_err());
+        let mut short = last(NLMSG_DONE, 0)[..18].to_vec();
+        short[..4].copy_from_slice(&18_u32.to_ne_bytes());
+        assert!(rows(&short).is_err(), "an end that does not say whether it went well");
         assert!(rows(&[]).is_err());
     }
 

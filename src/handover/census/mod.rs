@@ -128,6 +128,22 @@ pub fn from_table(ports: &BTreeSet<u16>) -> io::Result<Census> {
     table::connections(ports).map(|rows| Census::of(rows, false))
 }
 
+/// What one datagram of the kernel's answer to a question of this number tells, and whether it ends the answer. The others
+/// here hear it themselves.
+pub fn told_by_datagram(datagram: &[u8], sequence: u32) -> io::Result<(Census, bool)> {
+    let mut rows = Vec::new();
+    let is_end = diag::read(datagram, sequence, &mut rows)?;
+    Ok((Census::of(rows, true), is_end))
+}
+
+/// What lines of /proc/net/tcp or tcp6 tell, whichever ports they are about.
+#[must_use]
+pub fn told_by_table(text: &str) -> (Census, Vec<Listener>) {
+    let (listening, others) = table::parse(text).partition(|row| row.state == TcpState::Listening);
+    let listeners = Vec::into_iter(listening).map(Listener::from).collect();
+    (Census::of(others, false), listeners)
+}
+
 /// The handshakes to these ports that wait for the client's last word, as pairs of (local, remote).
 pub fn half_open(ports: &BTreeSet<u16>) -> io::Result<HashSet<(SocketAddr, SocketAddr)>> {
     let rows = diag::half_open(ports).or_else(|error| table::half_open(ports).map_err(|_| error))?;

@@ -31,7 +31,11 @@ fn rows(wanted: impl Fn(&Row) -> bool) -> io::Result<Vec<Row>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    Ok(tables.lines().filter_map(row).filter(wanted).collect())
+    Ok(parse(&tables).filter(wanted).collect())
+}
+
+pub(super) fn parse(text: &str) -> impl Iterator<Item = Row> {
+    text.lines().filter_map(row)
 }
 
 /// `None` for the headings, and for what is in a state that does not matter.

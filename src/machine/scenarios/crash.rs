@@ -26,6 +26,15 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             ]),
         },
         Scenario {
+            name: "crashes: what cannot be executed the first time is not tried again",
+            limits: |l| l.policy = Policy::Always,
+            happenings: vec![
+                (0.0, Event::Booted),
+                (0.0, not_started(1, 127, "not found")),
+                (0.0, emptied(1)),
+            ],
+        },
+        Scenario {
             name: "crashes: a success ends segue under on-failure",
             limits: |l| l.policy = Policy::OnFailure,
             happenings: up(&[(1.0, exited(1, 0)), (1.0, emptied(1))]),

@@ -124,6 +124,65 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             happenings: up(&[(5.0, killed(1, 15)), (5.1, emptied(1))]),
         },
         Scenario {
+            name: "a stop with a delay before the program is ready, which is woken early",
+            limits: |l| l.drain_delay = Duration::from_secs(4),
+            happenings: vec![
+                (0.0, Event::Booted),
+                (0.0, started(1)),
+                (5.0, STOP),
+                (7.0, TIME),
+                (9.0, TIME),
+                (9.2, drained(1)),
+                (9.5, exited(1, 0)),
+                (9.5, emptied(1)),
+            ],
+        },
+        Scenario {
+            name: "a stop while the program is being executed, which fails: the last command has the time that is left",
+            limits: |l| l.post_stop = true,
+            happenings: vec![
+                (0.0, Event::Booted),
+                (1.0, STOP),
+                (1.0, not_started(1, 126, "it is a directory")),
+                (1.0, emptied(1)),
+                (7.0, TIME),
+                (31.0, TIME),
+            ],
+        },
+        Scenario {
+            name: "a stop during the delay of which a later program cannot be executed",
+            limits: |l| {
+                l.post_stop = true;
+                l.drain_delay = Duration::from_secs(4);
+            },
+            happenings: vec![
+                (0.0, Event::Booted),
+                (0.0, started(1)),
+                (1.0, HUP),
+                (1.0, killed(1, 15)),
+                (1.0, emptied(1)),
+                (1.0, STOP),
+                (1.1, not_started(2, 126, "it is a directory")),
+                (1.1, emptied(2)),
+                (7.0, TIME),
+                (31.0, TIME),
+            ],
+        },
+        Scenario {
+            name: "a signal for the program is passed on, and one that comes after SIGKILL is not",
+            limits: plain,
+            happenings: up(&[
+                (1.0, USR1),
+                (5.0, STOP),
+                (5.2, drained(1)),
+                (6.0, USR1),
+                (35.0, TIME),
+                (35.1, USR1),
+                (35.2, killed(1, 9)),
+                (35.2, emptied(1)),
+            ]),
+        },
+        Scenario {
             name: "a stop during the pre-start command",
             limits: |l| l.pre_start = true,
             happenings: vec![
@@ -147,13 +206,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             limits: |l| l.pre_start = true,
             happenings: vec![
                 (0.0, Event::Booted),
-                (
-                    0.5,
-                    Event::SignalReceived {
-                        signal: 10,
-                        value: None,
-                    },
-                ),
+                (0.5, USR1),
                 (
                     1.0,
                     Event::Prepared {
@@ -177,7 +230,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario {
             name: "a post-stop command that hangs",
             limits: |l| l.post_stop = true,
-            happenings: up(&[(5.0, exited(1, 0)), (5.0, emptied(1)), (10.0, TIME)]),
+            happenings: up(&[(5.0, exited(1, 0)), (5.0, emptied(1)), (9.0, TIME), (10.0, TIME)]),
         },
     ]
 }

@@ -2,6 +2,7 @@
 
 mod crash;
 mod life;
+mod questions;
 mod restart;
 
 use std::{
@@ -78,6 +79,10 @@ fn not_started(generation: u64, code: u8, reason: &str) -> Event {
 const HUP: Event = Event::RestartRequested { reason: Reason::Hup };
 const STOP: Event = Event::StopRequested;
 const TIME: Event = Event::TimePassed;
+const USR1: Event = Event::SignalReceived {
+    signal: 10,
+    value: None,
+};
 
 /// A generation that is up, and what happens then.
 fn up(more: &[Happening]) -> Vec<Happening> {

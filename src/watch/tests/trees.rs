@@ -38,6 +38,28 @@ async fn files_in_directories_that_have_just_been_made_are_seen() {
     }
 }
 
+#[tokio::test]
+async fn what_is_called_almost_like_what_goes_stays() {
+    let names = ["a!/x", "a/b/x", "a/x", "a.b/x", "a0", "ab/x", "b"];
+    for backend in BOTH {
+        let mut trial = Trial::new(backend, &["."], |root| {
+            for name in names {
+                fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+                fs::write(root.join(name), "x").unwrap();
+            }
+        })
+        .await;
+        assert_eq!(trial.state.files, names.len());
+        fs::rename(trial.path("a"), trial.directory.path().with_extension("gone")).unwrap();
+        assert_eq!(trial.told().await, "a/b/x disappeared, 1 more");
+        for name in names.iter().filter(|it| !it.starts_with("a/")) {
+            trial.write(name, "y");
+            assert_eq!(trial.told().await, format!("{name} changed"));
+        }
+        fs::remove_dir_all(trial.directory.path().with_extension("gone")).unwrap();
+    }
+}
+
 fn git(directory: &Path, arguments: &[&str]) {
     let identity = [
         "-c",
