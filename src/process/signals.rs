@@ -86,7 +86,6 @@ impl Signals {
     /// Installs the handlers and lets the handled signals in. What came since the start of segue was blocked, and
     /// arrives now. Needs a tokio runtime.
     pub fn install() -> io::Result<Signals> {
-        let handled = SignalsInfo::<WithRawSiginfo>::new(HANDLED)?;
         let rest = SignalSet(SignalSet::ALL.0 & !self::handled().0);
         // SAFETY: the mask is a live u64, the size the kernel's sigset has.
         let file = unsafe {
@@ -98,6 +97,7 @@ impl Signals {
             .filter(|file| *file >= 0)
             .ok_or_else(io::Error::last_os_error)?;
         let watched = files::watch(files::made(file))?;
+        let handled = SignalsInfo::<WithRawSiginfo>::new(HANDLED)?;
         let signals = Signals {
             handled: ManuallyDrop::new(handled),
             rest: watched,
@@ -135,7 +135,10 @@ impl Signals {
                 // SAFETY: all of it was written, and any bytes are a valid signalfd_siginfo.
                 return Poll::Ready(from_signalfd(&unsafe { info.assume_init() }));
             }
-            guard.clear_ready();
+            // Only an empty file is to be waited for: what it tells it tells once.
+            if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                guard.clear_ready();
+            }
         }
     }
 }
