@@ -62,6 +62,13 @@ impl Trapping {
         }
     }
 
+    /// From now on every generation needs it: without, it could not bind beside the one that serves.
+    fn has_worked(&mut self) {
+        if let Trapping::Wanted(filter) = self {
+            *self = Trapping::Required(std::mem::take(filter));
+        }
+    }
+
     pub(super) fn is_on(&self) -> bool {
         self.trap().is_some()
     }
@@ -87,6 +94,7 @@ impl Supervisor {
         match installed {
             Installed::Yes { notifications, sealed } => {
                 self.brokers.insert(generation, Broker::new(generation, notifications)?);
+                self.trapping.has_worked();
                 if sealed && !std::mem::replace(&mut self.told_sealed, true) {
                     tracing::info!(
                         remedy = "SEGUE_HANDOVER=none",
