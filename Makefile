@@ -68,6 +68,7 @@ mutants:
 
 docs:
 	UPDATE_DOCS=1 cargo test --locked --lib --test promises -- --test-threads=1
+	UPDATE_DOCS=1 cargo test --locked --test injection printed
 
 image: LABELS = --build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1) \
   --build-arg REVISION=$(shell git rev-parse HEAD 2> /dev/null || echo unknown)

@@ -38,9 +38,8 @@ const INTERNAL: u8 = 70;
 /// The whole life of the process; its exit code.
 #[must_use]
 pub fn main() -> u8 {
-    // Before anything else, so that no signal is lost and everything is seen as it was.
-    let inherited = Inherited::take();
-    catch_unwind(|| answer(inherited)).unwrap_or(INTERNAL)
+    // It is taken before anything else, so that no signal is lost and everything is seen as it was.
+    catch_unwind(|| answer(Inherited::take())).unwrap_or(INTERNAL)
 }
 
 fn answer(inherited: Inherited) -> u8 {

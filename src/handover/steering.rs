@@ -99,20 +99,27 @@ pub fn steer(member: BorrowedFd<'_>, choice: Choice) -> io::Result<()> {
     };
     let size = libc::socklen_t::try_from(size_of::<libc::sock_fprog>()).map_err(io::Error::other)?;
     let option = libc::SO_ATTACH_REUSEPORT_CBPF;
-    // SAFETY: `argument` names `length` instructions that live until the call returns.
-    let set = unsafe {
-        libc::setsockopt(
-            member.as_raw_fd(),
-            libc::SOL_SOCKET,
-            option,
-            (&raw const argument).cast(),
-            size,
-        )
+    let attach = || {
+        // SAFETY: `argument` names `length` instructions that live until the call returns.
+        let set = unsafe {
+            libc::setsockopt(
+                member.as_raw_fd(),
+                libc::SOL_SOCKET,
+                option,
+                (&raw const argument).cast(),
+                size,
+            )
+        };
+        if set == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
     };
-    if set == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
+    match attach() {
+        // Memory that is short for a moment must not leave connections with a generation that is about to go.
+        Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => attach(),
+        attached => attached,
     }
 }
 

@@ -30,10 +30,18 @@ pub fn to_child(pid: Pid, pidfd: Option<BorrowedFd<'_>>, signal: i32, value: Opt
             // SAFETY: the value is passed on unread.
             result(unsafe { libc::sigqueue(pid.as_raw(), signal, value) }.into())
         }
-        (Some(pidfd), None) => by_pidfd(pidfd, signal),
-        // SAFETY: numbers only.
-        (None, None) => result(unsafe { libc::kill(pid.as_raw(), signal) }.into()),
+        (Some(pidfd), None) => match by_pidfd(pidfd, signal) {
+            // A container's profile may be older than the call.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => by_number(pid, signal),
+            sent => sent,
+        },
+        (None, None) => by_number(pid, signal),
     }
+}
+
+fn by_number(pid: Pid, signal: i32) -> io::Result<()> {
+    // SAFETY: numbers only.
+    result(unsafe { libc::kill(pid.as_raw(), signal) }.into())
 }
 
 /// To a process group led by a child of ours that is not reaped yet.

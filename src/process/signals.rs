@@ -135,7 +135,10 @@ impl Signals {
                 // SAFETY: all of it was written, and any bytes are a valid signalfd_siginfo.
                 return Poll::Ready(from_signalfd(&unsafe { info.assume_init() }));
             }
-            guard.clear_ready();
+            // Only an empty file is to be waited for: what it tells it tells once.
+            if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                guard.clear_ready();
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ use super::{
     inherited::Inherited,
     sigset,
     sigset::SignalSet,
-    trap::{self, Channel, Trap},
+    trap::{self, Channel, Sprung, Trap},
 };
 
 /// What to start, and how. All memory that the child needs is laid out before the fork.
@@ -217,11 +217,8 @@ impl Child<'_> {
             return fault(Step::Directory);
         }
         // Before the files take their numbers, of which the channel may have one.
-        if self
-            .plan
-            .trap
-            .is_some_and(|it| !trap::spring(it, self.channel) && it.required)
-        {
+        let sprung = self.plan.trap.map(|it| (trap::spring(it, self.channel), it.required));
+        if let Some((Sprung::No, true) | (Sprung::Unheard, _)) = sprung {
             return fault(Step::Trap);
         }
         if !self.place_streams() || !self.place_files() {

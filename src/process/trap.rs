@@ -57,7 +57,7 @@ impl Channel {
     }
 }
 
-/// Reads what the child sent before its exec; `None` if it ended before it could.
+/// Reads what the child sent before its exec; `None` if that has not come, or not whole.
 #[must_use]
 pub fn outcome(channel: &OwnedFd) -> Option<Installed> {
     let mut bytes = [0_u8; MESSAGE];
@@ -75,15 +75,15 @@ pub fn outcome(channel: &OwnedFd) -> Option<Installed> {
         return None;
     }
     let [a, b, c, d, sealed] = bytes;
-    Some(match notifications {
-        Some(file) => Installed::Yes {
+    match (notifications, i32::from_ne_bytes([a, b, c, d])) {
+        (Some(file), _) => Some(Installed::Yes {
             notifications: super::files::made(file),
             sealed: sealed != 0,
-        },
-        None => Installed::No {
-            errno: i32::from_ne_bytes([a, b, c, d]),
-        },
-    })
+        }),
+        // It was sent, and there was no room for it here.
+        (None, 0) => None,
+        (None, errno) => Some(Installed::No { errno }),
+    }
 }
 
 /// Why a trap cannot be set, in words.
@@ -118,10 +118,20 @@ pub fn check_kernel() -> Result<(), String> {
 /// The error, and whether `no_new_privs` was set.
 const MESSAGE: usize = 5;
 
-/// In the child: installs the filter and sends its file off. `false` if the kernel refused; errno says why.
-pub(super) fn spring(trap: Trap<'_>, channel: RawFd) -> bool {
+/// How it went in the child; errno says why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sprung {
+    Yes,
+    /// The kernel refused.
+    No,
+    /// The filter is there to stay, and segue was not given its file: nobody would answer the program's calls.
+    Unheard,
+}
+
+/// In the child: installs the filter and sends its file off.
+pub(super) fn spring(trap: Trap<'_>, channel: RawFd) -> Sprung {
     let Ok(len) = u16::try_from(trap.filter.len()) else {
-        return false;
+        return Sprung::No;
     };
     let program = libc::sock_fprog {
         len,
@@ -136,15 +146,18 @@ pub(super) fn spring(trap: Trap<'_>, channel: RawFd) -> bool {
         file = install(&program);
     }
     let fault = if file < 0 { errno() } else { 0 };
-    send(channel, fault, sealed, file);
+    let sent = send(channel, fault, sealed, file);
+    if file >= 0 && !sent {
+        return Sprung::Unheard;
+    }
     if file >= 0 {
         // SAFETY: our own file, whose copy is on its way.
         unsafe { libc::close(file) };
-        return true;
+        return Sprung::Yes;
     }
     // SAFETY: the location is this thread's own; `send` may have changed it.
     unsafe { *libc::__errno_location() = fault };
-    false
+    Sprung::No
 }
 
 /// SPEC_ALLOW: the filter is no sandbox, so the program keeps the processor's speculation (Linux before 5.16 would switch
@@ -165,7 +178,7 @@ fn seccomp(flags: libc::c_ulong, program: &libc::sock_fprog) -> RawFd {
     RawFd::try_from(file).unwrap_or(-1)
 }
 
-fn send(channel: RawFd, fault: i32, sealed: bool, file: RawFd) {
+fn send(channel: RawFd, fault: i32, sealed: bool, file: RawFd) -> bool {
     let [a, b, c, d] = fault.to_ne_bytes();
     let mut bytes = [a, b, c, d, u8::from(sealed)];
     let mut part = libc::iovec {
@@ -191,7 +204,7 @@ fn send(channel: RawFd, fault: i32, sealed: bool, file: RawFd) {
             (*header).cmsg_len = libc::CMSG_LEN(size) as _;
             libc::CMSG_DATA(header).cast::<RawFd>().write_unaligned(file);
         }
-        libc::sendmsg(channel, &raw const message, libc::MSG_NOSIGNAL);
+        libc::sendmsg(channel, &raw const message, libc::MSG_NOSIGNAL) >= 0
     }
 }
 

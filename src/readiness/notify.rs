@@ -151,7 +151,7 @@ mod tests {
             sender.send_to_addr(text.as_bytes(), &name).unwrap();
         }
         let user = nix::unistd::geteuid().as_raw();
-        let heard = poll_fn(|context| socket.poll_next(context, &[user])).await;
+        let heard = poll_fn(|context| socket.poll_next(context, |it| it == user)).await;
         assert_eq!((heard.text.len(), heard.is_ready()), (LONGEST, true));
         assert_eq!(heard.text, longest, "the longer one is not heard");
     }

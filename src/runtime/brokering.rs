@@ -1,6 +1,7 @@
 //! LETS the program's binds be answered, and sees by its listening when it is ready.
 
 use std::{
+    io,
     task::{Context, Poll},
     time::Duration,
 };
@@ -61,6 +62,13 @@ impl Trapping {
         }
     }
 
+    /// From now on every generation needs it: without, it could not bind beside the one that serves.
+    fn has_worked(&mut self) {
+        if let Trapping::Wanted(filter) = self {
+            *self = Trapping::Required(std::mem::take(filter));
+        }
+    }
+
     pub(super) fn is_on(&self) -> bool {
         self.trap().is_some()
     }
@@ -77,20 +85,16 @@ pub(super) fn tell_no_handover(why: &str) {
 }
 
 impl Supervisor {
-    /// The program was executed: its calls are answered from now on, if the kernel allowed that.
-    pub(super) fn begin_brokering(&mut self, generation: u64) {
-        let Some(it) = self.generations.get_mut(&generation) else {
-            return;
-        };
-        let Some(installed) = it.channel.take().and_then(|channel| trap::outcome(&channel)) else {
-            return;
-        };
+    /// The program was executed: its calls are answered from now on, if the kernel allowed that. An error means that it has
+    /// a filter and nobody to answer, so that it could never bind.
+    pub(super) fn begin_brokering(&mut self, generation: u64) -> io::Result<()> {
+        let channel = self.generations.get_mut(&generation).and_then(|it| it.channel.take());
+        let Some(channel) = channel else { return Ok(()) };
+        let installed = trap::outcome(&channel).ok_or_else(|| io::Error::other("the file for them has not come"))?;
         match installed {
             Installed::Yes { notifications, sealed } => {
-                match Broker::new(generation, notifications) {
-                    Ok(broker) => drop(self.brokers.insert(generation, broker)),
-                    Err(error) => tracing::error!(generation, %error, "cannot answer the program's calls"),
-                }
+                self.brokers.insert(generation, Broker::new(generation, notifications)?);
+                self.trapping.has_worked();
                 if sealed && !std::mem::replace(&mut self.told_sealed, true) {
                     tracing::info!(
                         remedy = "SEGUE_HANDOVER=none",
@@ -105,6 +109,7 @@ impl Supervisor {
                 self.trapping = Trapping::No;
             }
         }
+        Ok(())
     }
 
     /// Answers the programs' calls; ready when there may be more, or something was learned.

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     machine::{Event, Fault},
     process::{
-        files, program,
+        files, program, send,
         sigset::SignalSet,
         spawn::{self, LISTEN_PID, Launch, Plan, Verdict},
     },
@@ -74,14 +74,31 @@ impl Supervisor {
         let launch = spawn::spawn(&plan).map_err(|error| refused("cannot fork", &error))?;
         // The program runs already: the rest is done beside it.
         self.sockets.begin(generation);
-        let heard = notify.map(NotifySocket::hear).transpose();
-        match (heard, self.generations.get_mut(&generation)) {
+        self.watch(launch, Task::Program(generation));
+        match (
+            notify.map(NotifySocket::hear).transpose(),
+            self.generations.get_mut(&generation),
+        ) {
             (Ok(socket), Some(it)) => it.notify = socket,
-            (Err(error), _) => tracing::error!(generation, %error, "cannot hear notifications"),
+            (Err(error), _) => self.call_off(generation, refused("cannot hear notifications", &error)),
             (Ok(_), None) => {}
         }
-        self.watch(launch, Task::Program(generation));
         Ok(())
+    }
+
+    /// What the program needs of segue cannot be had: it is ended, and counts as not started.
+    fn call_off(&mut self, generation: u64, fault: Fault) {
+        let Some(main) = self.generations.get(&generation).and_then(Generation::living) else {
+            return;
+        };
+        let pid = main.pid;
+        if let Err(error) = send::to_held(pid, main.pidfd.as_ref(), libc::SIGKILL) {
+            tracing::warn!(generation, %error, "cannot end what was called off");
+        }
+        if let Some(task) = self.tasks.remove(&pid) {
+            self.tasks.insert(pid, Task::Failed(Box::new(task), fault));
+        }
+        self.kill(generation);
     }
 
     /// Starts one of segue's own commands, with the environment of the generation that it is for.
@@ -211,8 +228,12 @@ impl Supervisor {
         self.note_verdict(pid, verdict);
         if let (true, Some(Task::Program(generation))) = (succeeded, self.tasks.get(&pid)) {
             let generation = *generation;
+            if let Err(error) = self.begin_brokering(generation) {
+                let reason = format!("cannot answer the program's calls: {error}");
+                let code = SYSTEM_REFUSED;
+                return self.call_off(generation, Fault { code, reason });
+            }
             self.events.push_back(Event::Started { generation });
-            self.begin_brokering(generation);
             self.look_for_readiness(generation);
         }
     }

@@ -31,6 +31,9 @@ use crate::{
 /// After the start of the program, before there is time for people: its own start comes first.
 const AT_REST: Duration = Duration::from_millis(5);
 
+/// Before what was refused is tried again.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Turns of tasks between two looks at what has happened outside.
 const EVENT_INTERVAL: u32 = 4;
 
@@ -70,6 +73,17 @@ pub fn run(inherited: Inherited, program: Vec<OsString>, adjust: impl FnOnce(&mu
             refuse(&[format!("cannot set up an event loop: {error}")]);
             SYSTEM_REFUSED
         }
+    }
+}
+
+/// The program runs, so that segue must not give up. What comes meanwhile is blocked, and lost no more than before.
+async fn hear_signals() -> Signals {
+    loop {
+        match Signals::hear() {
+            Ok(signals) => return signals,
+            Err(error) => tracing::error!(%error, "cannot listen to signals, trying again"),
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -158,25 +172,16 @@ async fn supervise(
     let adopted = supervisor.sockets.adopted();
     supervisor.inherited.let_go(&adopted);
     supervisor.inherited.raise_files_limit();
-    let code = match Signals::hear() {
-        Ok(signals) => {
-            supervisor.let_in_at = Some(Instant::now() + AT_REST);
-            supervisor.serve_public();
-            let inbox = Inbox {
-                signals,
-                messages,
-                questions,
-            };
-            let code = supervisor.run(inbox).await;
-            supervisor.say_goodbye(code).await;
-            code
-        }
-        Err(error) => {
-            tracing::error!(%error, "cannot listen to signals");
-            supervisor.kill(1);
-            SYSTEM_REFUSED
-        }
+    let signals = hear_signals().await;
+    supervisor.let_in_at = Some(Instant::now() + AT_REST);
+    supervisor.serve_public();
+    let inbox = Inbox {
+        signals,
+        messages,
+        questions,
     };
+    let code = supervisor.run(inbox).await;
+    supervisor.say_goodbye(code).await;
     // Dropped by hand: its files are removed.
     supervisor.doors = Doors::default();
     supervisor.front = None;

@@ -47,7 +47,7 @@ fn hear(bytes: &[u8]) -> Option<Notice> {
             sender.send_to_addr(datagram, &name).unwrap();
         }
         let user = nix::unistd::geteuid().as_raw();
-        let first = poll_fn(|context| socket.poll_next(context, &[user])).await;
+        let first = poll_fn(|context| socket.poll_next(context, |it| it == user)).await;
         assert_eq!(u32::try_from(first.pid).unwrap(), std::process::id());
         (first.text.as_bytes() != NEXT || bytes == NEXT).then_some(first)
     })

@@ -35,6 +35,12 @@ impl AsRawFd for Own {
 const MOST: usize = 64;
 
 impl Bound {
+    /// Is there none?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.copies.is_empty()
+    }
+
     /// This socket was bound.
     pub fn watch(&mut self, inode: u64, socket: BorrowedFd<'_>) -> io::Result<()> {
         if self.copies.iter().any(|it| it.0 == inode) {

@@ -113,7 +113,16 @@ impl Broker {
             Err(error) => {
                 // EFAULT, EBADF and the like are for the kernel to tell; what segue was refused is for people to know.
                 self.warn(call, &error);
-                self.notifications.let_pass(call)
+                // A number that is no file's is no listener either.
+                let listens = call.number == self.calls.listen && error.kind() != io::ErrorKind::NotFound;
+                if listens && !self.bound.is_empty() {
+                    // It may be a member, which must not begin to listen unseen.
+                    let errno = error.raw_os_error().unwrap_or(libc::ENOMEM);
+                    self.notifications.answer(call, Err(errno))
+                } else {
+                    heard = listens.then_some(Listens::Somewhere);
+                    self.notifications.let_pass(call)
+                }
             }
         };
         match answered {
@@ -132,10 +141,13 @@ impl Broker {
             libc::EPERM,
             libc::EMFILE,
             libc::ENFILE,
+            libc::ENOMEM,
+            libc::EBUSY,
             libc::EINVAL,
             libc::ENOTTY,
         ];
-        if !self.warned && error.raw_os_error().is_some_and(|errno| refused.contains(&errno)) {
+        let unseen = error.kind() == io::ErrorKind::Other;
+        if !self.warned && (unseen || error.raw_os_error().is_some_and(|errno| refused.contains(&errno))) {
             self.warned = true;
             tracing::warn!(
                 generation = self.generation,
@@ -154,9 +166,7 @@ impl Broker {
         processes: &impl Fn() -> Vec<i32>,
         heard: &mut Option<Listens>,
     ) -> io::Result<Verdict> {
-        let Some(task) = Task::new(call.thread) else {
-            return Ok(Verdict::Nobody);
-        };
+        let task = Task::new(call.thread).ok_or_else(|| io::Error::other("the thread cannot be looked at"))?;
         let Some(file) = registers::file(call.arguments) else {
             return Ok(Verdict::Pass);
         };
@@ -280,9 +290,6 @@ impl Broker {
         sockets: &mut Sockets,
         heard: &mut Option<Listens>,
     ) -> io::Result<Verdict> {
-        let Some(family) = task.family(file)? else {
-            return Ok(Verdict::Pass);
-        };
         let inode = task.inode(file)?;
         if !self.notifications.is_valid(call) {
             return Ok(Verdict::Nobody);
@@ -299,6 +306,9 @@ impl Broker {
                 None => Err(error),
             },
             None => {
+                let Some(family) = task.family(file)? else {
+                    return Ok(Verdict::Pass);
+                };
                 let path = self.paths.iter().find(|it| it.0 == inode).map(|it| it.1.clone());
                 *heard = Some(match path {
                     Some(path) if family == address::Family::Unix => Listens::Unix(path),

@@ -138,8 +138,12 @@ impl Notifications {
 fn is_readable(file: &OwnedFd) -> bool {
     use std::os::fd::AsFd;
     let mut files = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
-    let polled = poll(&mut files, PollTimeout::ZERO).is_ok();
-    polled
+    // It looks for signals even where it does not wait.
+    let mut polled = poll(&mut files, PollTimeout::ZERO);
+    while polled == Err(nix::Error::EINTR) {
+        polled = poll(&mut files, PollTimeout::ZERO);
+    }
+    polled.is_ok()
         && files
             .first()
             .and_then(PollFd::revents)

@@ -147,6 +147,11 @@ impl Segue {
         }
     }
 
+    /// The number of what was started: segue, or the `unshare` around it.
+    pub fn child_id(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
     /// Segue's own number, as seen from here.
     pub fn pid(&self) -> i32 {
         let child = i32::try_from(self.child.id()).unwrap();
