@@ -107,7 +107,7 @@ pub fn live(mode: Mode, injection: Option<Injection>) -> Told {
         load: None,
         told: Told::default(),
     }
-    .to_its_end()
+    .lived()
 }
 
 struct Life {
@@ -122,7 +122,7 @@ struct Life {
 }
 
 impl Life {
-    fn to_its_end(mut self) -> Told {
+    fn lived(mut self) -> Told {
         // What never comes is a panic of whoever waits for it.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.goes_by())) {
             let what = panic.downcast_ref::<String>().cloned().unwrap_or_default();
@@ -177,7 +177,8 @@ impl Life {
             }
             return true;
         }
-        let code = self.traced.end().unwrap_or(-1);
+        // `unshare` may be gone a moment before the tracer has said how segue ended.
+        let code = wait::until("its end is told", || self.traced.end());
         let log = self.segue.stderr();
         let said =
             log.starts_with("segue: ") || log.contains("panicked") || log.contains("generation could not be started");

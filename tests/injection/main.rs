@@ -92,9 +92,9 @@ fn every_call_fails_once(mode: Mode, path: Path) {
     let (injected, wrong) = (injected.into_inner(), wrong.into_inner().unwrap());
     eprintln!("{injected} of {} cases came about", cases.len());
     assert!(wrong.is_empty(), "{} cases:\n{}", wrong.len(), wrong.join("\n"));
-    // Some calls are made or not as it happens.
+    // Some calls are made or not, once or thrice, as it happens.
     assert!(
-        injected * 10 >= cases.len() * 9,
+        injected * 4 >= cases.len() * 3,
         "{injected} of {} cases came about",
         cases.len()
     );

@@ -286,13 +286,19 @@ const TABLE: &[Row] = &[
     (Path::Stop, Who::Segue, &[HearsNext], &["sendto UNIX-STREAM"]),
 ];
 
-/// What segue may do when this call fails; `None` for a call that is not in the table.
-pub fn may_do(call: &Call) -> Option<&'static [Did]> {
-    let mut rows = TABLE
-        .iter()
-        .filter(|(path, who, ..)| (*path, *who) == (call.path, call.who));
-    rows.find(|(.., calls)| calls.contains(&call.label.as_str()))
-        .map(|row| row.2)
+/// What segue may do when this call fails; `None` for a call that is not in the table. What is usually made on one path may be
+/// made on another, if the system is busy: then what it does there holds.
+pub fn may_do(call: &Call) -> Option<Vec<Did>> {
+    let rows = || {
+        TABLE
+            .iter()
+            .filter(|(_, who, _, calls)| *who == call.who && calls.contains(&call.label.as_str()))
+    };
+    if let Some(row) = rows().find(|row| row.0 == call.path) {
+        return Some(row.2.to_vec());
+    }
+    let elsewhere: Vec<Did> = rows().flat_map(|row| row.2.iter().copied()).collect();
+    (!elsewhere.is_empty()).then_some(elsewhere)
 }
 
 const HEAD: &str = "# Faults

@@ -79,13 +79,12 @@ pub fn start(mut command: Command, files: tempfile::TempDir, injection: Option<I
     let (sender, started) = mpsc::channel();
     let its = Arc::clone(&shared);
     let tracer = thread::spawn(move || {
-        let segue;
         // SAFETY: one system call, which allocates nothing.
         #[expect(unsafe_code, reason = "whoever is to be traced says so itself")]
         unsafe {
             command.pre_exec(|| ptrace::traceme().map_err(Into::into));
         }
-        segue = Segue::spawn(As::Init, command, files);
+        let segue = Segue::spawn(As::Init, command, files);
         let init = find_init(Pid::from_raw(segue.child_id()));
         sender.send(segue).unwrap();
         Tracer {
