@@ -1,7 +1,7 @@
 # Two commands are enough: `make demo` and `make test`. Both set up what they need first (Debian or Ubuntu, root or sudo).
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo build test check bench fuzz mutants docs image clean
+.PHONY: help setup demo build test check bench soak fuzz mutants docs image clean
 
 # Static, without a musl toolchain. The target is spelled out so that the flag spares proc-macros and build scripts, and
 # every command below uses the same flags, so that none of them throws away what another has built. Not position independent,
@@ -19,7 +19,8 @@ help:
 	@echo 'make demo    restart an unmodified server under load, in a container, and print what happened'
 	@echo 'make test    every check and every test'
 	@echo 'make build   the static binary: target/$(CARGO_BUILD_TARGET)/release/segue'
-	@echo 'make bench   start time, memory and wake-ups beside other inits; what hand-over costs; drains, the proxy, the watch, growth'
+	@echo 'make bench   every figure of docs/performance.md, beside other programs, and its plots'
+	@echo 'make soak    all of it at once and at random for MINUTES=30, counted'
 	@echo 'make fuzz    odd input for every parser, open-ended; TARGET=control SECONDS=60 for one and for so long'
 	@echo 'make mutants small changes of the state machine, each of which its tests must notice'
 	@echo 'make docs    write anew the pages that tests print'
@@ -54,11 +55,17 @@ check:
 bench: setup build
 	scripts/bench
 	cargo build --locked --release --example hello --example census --example drains
+	scripts/bench-restarts
 	scripts/bench-handover
 	scripts/bench-proxy
 	scripts/bench-library
 	scripts/bench-watch
 	scripts/bench-growth
+	scripts/bench-figures
+
+soak: setup build
+	cargo build --locked --release --example hello
+	scripts/soak $(MINUTES)
 
 fuzz:
 	@scripts/fuzz $(or $(TARGET),all) $(SECONDS)
