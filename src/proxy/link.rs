@@ -26,7 +26,19 @@ const BUFFER: usize = 128 * 1024;
 /// Fields of a response.
 const MAX_FIELDS: usize = 256;
 
-type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+/// Reads and writes; hyper's own future must not be asked once more after its end, which an upgrade is too.
+struct Driver {
+    connection: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>,
+    ended: bool,
+}
+
+impl Driver {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // Whoever reads the answer is told of an error there.
+        self.ended = self.ended || self.connection.as_mut().poll(context).is_ready();
+        if self.ended { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
 
 /// A connection to a program.
 pub(super) struct Link {
@@ -49,7 +61,10 @@ impl Link {
         let (sender, connection) = handshake.map_err(io::Error::other)?;
         Ok(Link {
             sender,
-            driver: Box::pin(connection.with_upgrades()),
+            driver: Driver {
+                connection: Box::pin(connection.with_upgrades()),
+                ended: false,
+            },
             socket,
             used: false,
         })
@@ -62,11 +77,8 @@ impl Link {
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         let driver = &mut self.driver;
         let mut answer = std::pin::pin!(self.sender.try_send_request(request));
-        let mut driven = false;
         poll_fn(|context| {
-            if !driven {
-                driven = driver.as_mut().poll(context).is_ready();
-            }
+            let _over = driver.poll(context);
             answer.as_mut().poll(context)
         })
         .await
@@ -74,7 +86,7 @@ impl Link {
 
     /// Goes on reading and writing; an end is the end of the connection.
     pub(super) fn poll_drive(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.driver.as_mut().poll(context).map(drop)
+        self.driver.poll(context)
     }
 
     /// The answer was taken to its end: can another request be sent?
@@ -91,11 +103,8 @@ impl Link {
 
     /// Goes on by itself, to be ended by the handle.
     pub(super) fn detach(self) -> Detached {
-        let Link { driver, sender, .. } = self;
-        let task = tokio::spawn(async move {
-            // Whoever reads the answer is told of an error there.
-            drop(driver.await);
-        });
+        let Link { mut driver, sender, .. } = self;
+        let task = tokio::spawn(poll_fn(move |context| driver.poll(context)));
         Detached {
             task: task.abort_handle(),
             _sender: sender,

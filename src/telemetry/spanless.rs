@@ -1,5 +1,5 @@
 //! HEARS events and no spans: what tracing-subscriber's lines stand on instead of its registry, whose table of spans is
-//! 32 kB to be cleared at the start of a process that opens none. Nothing is filtered or written here.
+//! 32 kB to be cleared at the start of a process that needs none. Which events count is decided above, and nothing is written here.
 
 use std::convert::Infallible;
 
@@ -9,7 +9,7 @@ use tracing::{
 };
 use tracing_subscriber::registry::{Extensions, ExtensionsMut, LookupSpan, SpanData};
 
-/// Whoever opens a span gets this one, which leads nowhere.
+/// A span that nobody opens.
 const NONE: Id = Id::from_non_zero_u64(std::num::NonZeroU64::MIN);
 
 /// The bottom of the layers.
@@ -17,8 +17,9 @@ const NONE: Id = Id::from_non_zero_u64(std::num::NonZeroU64::MIN);
 pub(super) struct Spanless;
 
 impl Subscriber for Spanless {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+    /// A library's spans are not even opened: the layers above would look for what is not kept.
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event()
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -67,5 +68,31 @@ impl SpanData<'_> for NoSpan {
 
     fn extensions_mut(&self) -> ExtensionsMut<'_> {
         match self.0 {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, io::Read};
+
+    use tracing_subscriber::{fmt, layer::SubscriberExt};
+
+    use super::Spanless;
+
+    /// Libraries open spans, hyper's HTTP/2 among them, and log within.
+    #[test]
+    fn events_within_spans_are_written() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let lines = fmt::layer().with_writer(File::from(std::os::fd::OwnedFd::from(writer)));
+        tracing::subscriber::with_default(Spanless.with(lines), || {
+            let outer = tracing::error_span!("outer", number = 1);
+            let _entered = outer.enter();
+            tracing::error_span!(parent: &outer, "inner").in_scope(|| tracing::error!("said"));
+        });
+        let mut text = String::new();
+        File::from(std::os::fd::OwnedFd::from(reader))
+            .read_to_string(&mut text)
+            .unwrap();
+        assert!(text.contains("said"), "{text}");
     }
 }

@@ -268,7 +268,10 @@ impl Drop for Segue {
         }
         if std::thread::panicking() {
             eprintln!("--- log of segue\n{}", self.stderr());
+            return;
         }
+        let faults = self.lines("a fault of segue's own");
+        assert!(faults.is_empty(), "{faults:?}");
     }
 }
 
