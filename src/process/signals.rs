@@ -1,10 +1,11 @@
 //! HEARS every signal that can be caught, and tells who sent it. Never decides what it means.
 //!
-//! Two ways in. The everyday signals come through signal-hook, whose handlers keep the sender; until there is time to
-//! install those, and always for the others, they stay blocked and are read from a signalfd: SIGCHLD, because 100,000
-//! exits must cost a few reads and not 100,000 handler runs; real-time signals, because they queue and handlers would
-//! merge them; the faults, because a handler would hide a real one (blocked, a real one still ends the process, as it
-//! must); the terminal's stop signals, because blocked ones let a background process write.
+//! Two ways in. What people ask of segue itself comes through signal-hook, whose handlers keep the sender. Until there is
+//! time to install those, and always for the others, signals stay blocked and are read from a signalfd: what is passed on,
+//! because a handler and its pipe are two more calls on the way; SIGCHLD, because 100,000 exits must cost a few reads and
+//! not 100,000 handler runs; real-time signals, because they queue and handlers would merge them; the faults, because a
+//! handler would hide a real one (blocked, a real one still ends the process, as it must); the terminal's stop signals,
+//! because blocked ones let a background process write.
 #![expect(unsafe_code, reason = "signalfd for signals that nix has no names for")]
 
 use std::{
@@ -25,26 +26,8 @@ use super::{
     sigset::{self, SignalSet},
 };
 
-/// Those that signal-hook handles.
-const HANDLED: [i32; 17] = [
-    libc::SIGHUP,
-    libc::SIGINT,
-    libc::SIGQUIT,
-    libc::SIGUSR1,
-    libc::SIGUSR2,
-    libc::SIGPIPE,
-    libc::SIGALRM,
-    libc::SIGTERM,
-    libc::SIGSTKFLT,
-    libc::SIGCONT,
-    libc::SIGURG,
-    libc::SIGXCPU,
-    libc::SIGXFSZ,
-    libc::SIGVTALRM,
-    libc::SIGPROF,
-    libc::SIGWINCH,
-    libc::SIGPWR,
-];
+/// Those that signal-hook handles: what people ask of segue itself. What is only passed on takes the shorter way.
+const HANDLED: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 
 /// A signal that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
