@@ -1,4 +1,4 @@
-"""What the benches share: where their figures go. Each writes its tables into docs/performance.md between its own markers, and notes
+"""What the benches share: where their figures go, and how to wait. Each writes its tables into docs/performance.md between its own markers, and notes
 the figures that have a target, of which scripts/bench-figures makes the one table."""
 
 import json
@@ -6,6 +6,9 @@ import os
 import pathlib
 import platform
 import re
+import socket
+import sys
+import time
 
 ROOT = pathlib.Path(__file__).parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -33,3 +36,19 @@ def note(name, value, shown):
     notes[name] = {"value": value, "shown": shown}
     NOTES.parent.mkdir(parents=True, exist_ok=True)
     NOTES.write_text(json.dumps(notes, indent=1))
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def until(what, state, patience=60):
+    """Waits for a state, and returns it."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        if value := state():
+            return value
+        time.sleep(0.0005)
+    sys.exit(f"bench: {what}: not within {patience} s")
