@@ -221,6 +221,10 @@ impl Supervisor {
         }
         let (itself, idle) = (self.settings.drain == DrainMode::Signal, self.settings.drain_idle);
         let last = front.shutdown.is_cancelled() && self.state.current() == Some(generation);
+        // A connection may be there that was not taken yet.
+        if last && front.connections.as_ref().is_some_and(|it| !it.is_closed()) {
+            return false;
+        }
         let clients = front.connections.as_ref().map(proxy::Connections::counts);
         let clients = clients.map_or(0, |it| it.new + it.active + it.idle);
         let tunnels = load.busy(idle).saturating_sub(load.answering);

@@ -46,6 +46,12 @@ impl Connections {
         }
     }
 
+    /// Are the listeners closed? Then every connection that there will be is among the counts, or was.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.hub.closed.is_cancelled()
+    }
+
     /// Waits until the server begins to drain.
     pub async fn draining(&self) {
         self.hub.draining.cancelled().await;

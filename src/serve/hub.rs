@@ -52,6 +52,8 @@ pub(super) struct Hub {
     pub(super) turned: Notify,
     /// The drain has begun.
     pub(super) draining: CancellationToken,
+    /// The listeners are closed, and the last connection was counted.
+    pub(super) closed: CancellationToken,
     /// The deadline is there.
     pub(super) cut: CancellationToken,
 }

@@ -199,6 +199,7 @@ impl Server {
         for (socket, peer) in acceptor.close() {
             open.spawn(socket, peer);
         }
+        open.hub.closed.cancel();
         let cut = open
             .finish(&mut self.asked, until(since, self.limits.drain_deadline))
             .await;

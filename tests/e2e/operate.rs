@@ -8,7 +8,7 @@ use crate::support::{
     client,
     command::Desk,
     directory, free_port, hello, loopback, script,
-    segue::{As, Recipe, Segue},
+    segue::{As, Recipe, Segue, children},
     wait,
 };
 
@@ -65,6 +65,12 @@ fn a_roll_back_is_an_exit_code_and_a_reason() {
     let recipe = Recipe::new(As::Subreaper, [&program]).set("SEGUE_CONTROL", desk.path());
     let mut segue = recipe.start();
     segue.ready(1);
+    // The shell has read it when it has become what it says.
+    let name = |pid: i32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    wait::until("the first one sleeps", || {
+        let asleep = children(segue.pid()).iter().any(|it| name(*it) == "sleep\n");
+        asleep.then_some(())
+    });
     // In place, for a script that is running cannot be replaced by one that is being written.
     fs::remove_file(&program).unwrap();
     script(&program, &text("exit 7"));
