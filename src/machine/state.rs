@@ -197,6 +197,12 @@ impl State {
                 .is_some_and(|it| it.role == Role::Serving)
     }
 
+    /// Is the generation ready, and has it the new connections?
+    #[must_use]
+    pub fn serves(&self, number: u64) -> bool {
+        self.role(number) == Some(Role::Serving)
+    }
+
     /// When the machine wants to be woken by [`Event::TimePassed`](super::Event::TimePassed), if nothing happens first.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

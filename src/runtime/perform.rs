@@ -121,7 +121,8 @@ impl Supervisor {
     }
 
     fn steer(&mut self, generation: u64) {
-        let settled = self.settings.ready != Ready::Started;
+        // Whoever inherits the service from one that crashed is not ready yet.
+        let settled = self.settings.ready != Ready::Started && self.state.serves(generation);
         note("steer new connections", self.sockets.steer(generation, settled));
         self.forward_to(generation);
         self.note_replaced(Some(generation));

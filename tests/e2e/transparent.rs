@@ -1,8 +1,8 @@
 //! P2 for programs that know nothing of segue: they bind their own sockets, and lose no connection in a restart.
 
 use std::{
-    io,
-    net::SocketAddr,
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -226,6 +226,32 @@ fn clients_wait_through_a_crash() {
         .collect();
     for request in waiting {
         assert_eq!(request.join().unwrap().unwrap().trim(), "2");
+    }
+}
+
+/// It crashes while its successor has not bound its address yet: connections wait for that as well.
+#[test]
+fn clients_wait_through_a_crash_during_a_restart() {
+    let (files, port) = (directory(), free_port());
+    let program = changeable(files.path(), &example(port));
+    let mut segue = Recipe::plain(As::Init, [&program]).start();
+    segue.ready(1);
+    let go = files.path().join("go");
+    let later = format!("while ! [ -e {} ]; do sleep 0.01; done\nexec", go.display());
+    crate::support::script(&program, &example(port).replace("exec", &later));
+    segue.signal(libc::SIGHUP);
+    segue.line("generation started", 2);
+    client::get(loopback(port), "/crash").unwrap_err();
+    segue.line("generation is gone", 1);
+    let waiting: Vec<_> = (0..10)
+        .map(|_| TcpStream::connect(loopback(port)).expect("nobody is refused"))
+        .collect();
+    std::fs::write(go, "").unwrap();
+    for mut stream in waiting {
+        stream.write_all(b"GET /generation HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("\r\n\r\n2"), "{answer}");
     }
 }
 
