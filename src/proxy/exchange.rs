@@ -1,7 +1,13 @@
 //! FORWARDS one request and its answer. It tries again only where nothing of the request was sent, or where to send it twice is
 //! the same as once; it never answers in the program's name.
 
-use std::{net::IpAddr, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::Poll,
+    time::Duration,
+};
 
 use hyper::{
     Request, Response, StatusCode, Version,
@@ -16,21 +22,21 @@ use super::{
     fields::{asked_upgrade, to_client, to_program},
     link::Link,
     load::{Passing, Waiting},
+    origin::Origin,
     refusal::{Refusal, refusal},
     request_body::{RequestBody, Teller, Wish},
     response_body::{Driver, ResponseBody},
     tunnel::tunnel,
     upstream::Upstream,
 };
-use std::sync::Arc;
 
 /// Before a program that refused a connection is tried again; doubles up to the longest.
 const PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// A request on its way, with what is needed to send it again.
-struct Exchange<'a> {
-    proxy: &'a Proxy,
+struct Exchange {
+    proxy: Proxy,
     /// When waiting is over; `None` before the first wait. (Inside: `None` is never.)
     until: Option<Option<Instant>>,
     pause: Duration,
@@ -38,15 +44,15 @@ struct Exchange<'a> {
 
 /// Forwards it, or says why not.
 pub(super) async fn forward(
-    proxy: &Proxy,
+    proxy: Proxy,
     mut request: Request<Incoming>,
-    client: Option<IpAddr>,
-) -> Response<ResponseBody> {
+    client: Arc<Origin>,
+) -> Result<Response<ResponseBody>, Infallible> {
     if let Some(refusal) = refusal(&request) {
-        return refused(refusal, request.version());
+        return Ok(refused(refusal, request.version()));
     }
     let upgrade = asked_upgrade(&request).map(|_| hyper::upgrade::on(&mut request));
-    let (mut request, wish) = outgoing(request, client);
+    let (mut request, wish) = outgoing(request, &client);
     let once = request.body().is_end_stream() && request.method().is_idempotent();
     let mut exchange = Exchange {
         proxy,
@@ -56,7 +62,7 @@ pub(super) async fn forward(
     let mut fresh = false;
     loop {
         let Some(upstream) = exchange.somebody().await else {
-            return unavailable("no generation of the program is ready");
+            return Ok(unavailable("no generation of the program is ready"));
         };
         let passing = Passing::begin(&upstream.counts);
         let idle = if fresh { None } else { upstream.idle(once) };
@@ -71,7 +77,7 @@ pub(super) async fn forward(
                 drop(passing);
                 tracing::trace!(generation = upstream.generation, %error, "cannot connect to the program");
                 if Box::pin(exchange.wait(&upstream)).await.is_err() {
-                    return unavailable("the program does not accept connections");
+                    return Ok(unavailable("the program does not accept connections"));
                 }
                 continue;
             }
@@ -87,7 +93,9 @@ pub(super) async fn forward(
                     true => Driver::Reader(link),
                     false => Driver::Task(link.detach()),
                 };
-                return answer(response, link, driver, upstream, passing, upgrade).await;
+                let mut response = answer(response, link, driver, upstream, passing, upgrade);
+                poll_fn(|context| Poll::Ready(response.body_mut().settle(context))).await;
+                return Ok(response);
             }
             Err(mut error) => {
                 drop(passing);
@@ -96,14 +104,14 @@ pub(super) async fn forward(
                     (Some(unsent), _) => {
                         request = unsent;
                         if Box::pin(exchange.wait(&upstream)).await.is_err() {
-                            return unavailable("the program closes connections at once");
+                            return Ok(unavailable("the program closes connections at once"));
                         }
                     }
                     (None, Some(spare)) => (request, fresh) = (spare, true),
                     (None, None) => {
                         let error = error.into_error();
                         tracing::debug!(generation = upstream.generation, %error, "a request failed");
-                        return failed("the program ended the connection without an answer");
+                        return Ok(failed("the program ended the connection without an answer"));
                     }
                 }
             }
@@ -111,7 +119,7 @@ pub(super) async fn forward(
     }
 }
 
-impl Exchange<'_> {
+impl Exchange {
     fn until(&mut self) -> Option<Instant> {
         let patience = self.proxy.patience;
         *self
@@ -125,8 +133,9 @@ impl Exchange<'_> {
             return Some(serving);
         }
         let _waiting = Waiting::begin(&self.proxy.waiting);
+        let until = self.until();
         let somebody = Box::pin(self.proxy.route.somebody());
-        match self.until() {
+        match until {
             Some(until) => Box::pin(timeout_at(until, somebody)).await.ok().flatten(),
             None => somebody.await,
         }
@@ -150,7 +159,7 @@ impl Exchange<'_> {
 }
 
 /// The request as it goes to the program, and where it is told that its body is wanted.
-fn outgoing(mut request: Request<Incoming>, client: Option<IpAddr>) -> (Request<RequestBody>, Option<Teller>) {
+fn outgoing(mut request: Request<Incoming>, client: &Origin) -> (Request<RequestBody>, Option<Teller>) {
     to_program(&mut request, client);
     let expects = request.headers().get(EXPECT);
     let expects = expects.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"));
@@ -193,7 +202,7 @@ fn decline(wish: &mut Wish) -> bool {
     false
 }
 
-async fn answer(
+fn answer(
     mut response: Response<Incoming>,
     link: Link,
     driver: impl FnOnce(Link) -> Driver,
@@ -215,13 +224,7 @@ async fn answer(
     }
     let (mut head, body) = response.into_parts();
     to_client(&mut head);
-    let mut body = ResponseBody::program(body, driver(link), upstream, passing);
-    std::future::poll_fn(|context| {
-        body.settle(context);
-        std::task::Poll::Ready(())
-    })
-    .await;
-    Response::from_parts(head, body)
+    Response::from_parts(head, ResponseBody::program(body, driver(link), upstream, passing))
 }
 
 fn refused(refusal: Refusal, version: Version) -> Response<ResponseBody> {

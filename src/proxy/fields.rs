@@ -1,29 +1,24 @@
-//! DECIDES which fields of a message go on to the other side, and which are added for the program. Only the message's head is
-//! looked at; a body never.
-
-use std::net::IpAddr;
+//! DECIDES which fields of a message go on to the other side. Only the message's head is looked at; a body never.
 
 use hyper::{
     Request, StatusCode, Version,
     header::{
-        CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
-        TRANSFER_ENCODING, UPGRADE,
+        CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING,
+        UPGRADE,
     },
     http::{response, uri::PathAndQuery},
 };
 
+pub use super::origin::Origin;
+
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What HTTP/1.0 clients that name no host are taken to mean.
 const NO_NAME: &str = "localhost";
 
-/// Makes of a client's request the one that goes to the program, except for its framing. `None` is a client without an
-/// address (of a unix socket).
-pub fn to_program<B>(request: &mut Request<B>, client: Option<IpAddr>) {
+/// Makes of a client's request the one that goes to the program, except for its framing.
+pub fn to_program<B>(request: &mut Request<B>, client: &Origin) {
     let upgrade = asked_upgrade(request);
     let trailers = listed(request.headers(), &TE).any(|it| it.eq_ignore_ascii_case("trailers"));
     let authority = request
@@ -38,7 +33,7 @@ pub fn to_program<B>(request: &mut Request<B>, client: Option<IpAddr>) {
         headers.entry(HOST).or_insert(HeaderValue::from_static(NO_NAME));
     }
     join_cookies(headers);
-    tell_origin(headers, client);
+    client.tell(headers);
     let connection = match (upgrade, trailers) {
         (Some(upgrade), _) => {
             headers.insert(UPGRADE, upgrade);
@@ -108,46 +103,13 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Who asked, for what host, and how: the usual fields, and the standard one (RFC 7239).
-fn tell_origin(headers: &mut HeaderMap, client: Option<IpAddr>) {
-    // An IPv4 client of a dual-stack socket is an IPv4 client.
-    let client = client.map(|it| it.to_canonical());
-    let host = headers.get(HOST).filter(|it| !it.is_empty()).cloned();
-    let mut element = match client {
-        Some(IpAddr::V4(ip)) => format!("for={ip}"),
-        Some(IpAddr::V6(ip)) => format!("for=\"[{ip}]\""),
-        None => "for=unknown".to_owned(),
-    };
-    if let Some(host) = host.as_ref().and_then(|it| it.to_str().ok()) {
-        // Whatever is no token wants quotes, a comma or a semicolon above all: a client must not say more than its host there.
-        let quote = if host.bytes().all(is_of_token) { "" } else { "\"" };
-        element.extend([";host=", quote, host, quote]);
-    }
-    element.push_str(";proto=http");
-    let ip = client.map(|it| it.to_string());
-    for (name, more) in [(&X_FORWARDED_FOR, ip), (&FORWARDED, Some(element))] {
-        let value = more.and_then(|more| match headers.contains_key(name) {
-            true => join(headers, name, b", ", Some(more.as_bytes())),
-            false => HeaderValue::try_from(more).ok(),
-        });
-        if let Some(value) = value {
-            headers.insert(name, value);
-        }
-    }
-    if let Some(host) = host {
-        headers.entry(&X_FORWARDED_HOST).or_insert(host);
-    }
-    let http = HeaderValue::from_static("http");
-    headers.entry(&X_FORWARDED_PROTO).or_insert(http);
-}
-
-/// RFC 9110, section 5.6.2.
-fn is_of_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
 /// All values of a field, and one more, as one.
-fn join(headers: &HeaderMap, name: &HeaderName, separator: &[u8], more: Option<&[u8]>) -> Option<HeaderValue> {
+pub(super) fn join(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    separator: &[u8],
+    more: Option<&[u8]>,
+) -> Option<HeaderValue> {
     let values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
     let values: Vec<&[u8]> = values.filter(|it| !it.is_empty()).chain(more).collect();
     HeaderValue::from_bytes(&values.join(separator)).ok()
@@ -166,11 +128,11 @@ pub(super) fn listed<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iter
 mod tests {
     use hyper::{Request, Response, Version, http::request::Builder};
 
-    use super::{to_client, to_program};
+    use super::{Origin, to_client, to_program};
 
     fn sent(client: &str, request: Builder) -> Vec<String> {
         let mut request = request.body(()).unwrap();
-        to_program(&mut request, client.parse().ok());
+        to_program(&mut request, &Origin::new(client.parse().ok()));
         let fields = request.headers().iter();
         let fields = fields.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
         let mut lines: Vec<String> = fields.collect();

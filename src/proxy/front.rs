@@ -1,16 +1,19 @@
 //! SERVES the public addresses with the library's server, and forwards what comes. It knows no setting and no generation.
 
-use std::{convert::Infallible, future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use hyper::service::service_fn;
+use hyper::{Request, body::Incoming, service::service_fn};
 
-use super::{Proxy, exchange::forward};
+use super::{Proxy, exchange::forward, origin::Origin};
 use crate::serve::{Connection, Listener, Report, Server};
 
-/// A request's head may be so large, in bytes: more than programs take, whose refusal is a better one than ours.
+/// A request's head may be so large, in bytes: more than programs take, whose refusal is a better one than ours. (Of its fields
+/// it is the 100 that the server takes by itself, as Envoy and HAProxy do: more would cost each request an allocation.)
 const MAX_HEAD: usize = 128 * 1024;
-/// The same for its fields.
-const MAX_FIELDS: usize = 256;
 /// A response may take long to be taken, for it may be large and the client far away; but not for ever.
 const RESPONSE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How much is open is for the machine to decide, which has a deadline of its own.
@@ -20,7 +23,6 @@ const NEVER: Duration = Duration::MAX;
 pub fn server() -> Server {
     Server::new()
         .max_header_bytes(MAX_HEAD)
-        .max_headers(MAX_FIELDS)
         .response_timeout(RESPONSE)
         .drain_deadline(NEVER)
 }
@@ -34,12 +36,14 @@ impl Proxy {
         shutdown: impl Future<Output = ()>,
     ) -> Report {
         let proxy = self.clone();
-        let service = service_fn(move |request: hyper::Request<_>| {
-            let proxy = proxy.clone();
-            async move {
-                let client = request.extensions().get::<Connection>().and_then(Connection::peer);
-                Ok::<_, Infallible>(forward(&proxy, request, client.map(|it| it.ip())).await)
-            }
+        // Each connection has a clone of the service, and so an origin of its own.
+        let origin = OnceLock::new();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let origin = origin.get_or_init(|| {
+                let peer = request.extensions().get::<Connection>().and_then(Connection::peer);
+                Arc::new(Origin::new(peer.map(|it| it.ip())))
+            });
+            forward(proxy.clone(), request, Arc::clone(origin))
         });
         server.serve(listeners, service, shutdown).await
     }

@@ -17,14 +17,13 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use nix::sys::socket::{MsgFlags, recv};
+use pin_project_lite::pin_project;
 use tokio::{net::TcpStream, task::AbortHandle};
 
 use super::request_body::RequestBody;
 
 /// A head of 64 KiB fits, and so much of a body is under way.
 const BUFFER: usize = 128 * 1024;
-/// Fields of a response.
-const MAX_FIELDS: usize = 256;
 
 /// Reads and writes; hyper's own future must not be asked once more after its end, which an upgrade is too.
 struct Driver {
@@ -56,7 +55,7 @@ impl Link {
         stream.set_nodelay(true)?;
         let socket = stream.as_raw_fd();
         let mut builder = http1::Builder::new();
-        builder.max_headers(MAX_FIELDS).max_buf_size(BUFFER);
+        builder.max_buf_size(BUFFER);
         let handshake = builder.handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(io::Error::other)?;
         Ok(Link {
@@ -71,17 +70,14 @@ impl Link {
     }
 
     /// Asks; the head of the answer. An error that holds the request says that nothing of it was sent.
-    pub(super) async fn ask(
+    pub(super) fn ask(
         &mut self,
         request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
-        let driver = &mut self.driver;
-        let mut answer = std::pin::pin!(self.sender.try_send_request(request));
-        poll_fn(|context| {
-            let _over = driver.poll(context);
-            answer.as_mut().poll(context)
-        })
-        .await
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> {
+        Ask {
+            answer: self.sender.try_send_request(request),
+            driver: &mut self.driver,
+        }
     }
 
     /// Goes on reading and writing; an end is the end of the connection.
@@ -109,6 +105,25 @@ impl Link {
             task: task.abort_handle(),
             _sender: sender,
         }
+    }
+}
+
+pin_project! {
+    /// Drives the connection until the answer is there.
+    struct Ask<'a, F> {
+        driver: &'a mut Driver,
+        #[pin]
+        answer: F,
+    }
+}
+
+impl<F: Future> Future for Ask<'_, F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let it = self.project();
+        let _over = it.driver.poll(context);
+        it.answer.poll(context)
     }
 }
 

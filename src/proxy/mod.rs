@@ -6,6 +6,7 @@ pub mod fields;
 mod front;
 mod link;
 mod load;
+mod origin;
 pub mod refusal;
 mod request_body;
 mod response_body;

@@ -71,12 +71,17 @@ where
     let answers = service_fn(move |request| answer(&own, &service, request));
     let ended = match version {
         Version::Http1 => {
-            let connection = http1::Builder::new()
+            let mut builder = http1::Builder::new();
+            // The default is hyper's. It makes room for so many without an allocation, which it does for each head if it is told a
+            // number, be it the same.
+            if limits.max_headers != Limits::DEFAULT.max_headers {
+                builder.max_headers(limits.max_headers);
+            }
+            let connection = builder
                 // Instead of hyper's own, which does not tell a client that is idle from one that is slow.
                 .header_read_timeout(None)
                 .max_buf_size(limits.max_header_bytes.max(SMALLEST_BUFFER))
                 .max_header_size(limits.max_header_bytes)
-                .max_headers(limits.max_headers)
                 .serve_connection(stream, answers)
                 .with_upgrades();
             drive(pin!(connection), clock.as_mut()).await

@@ -4,7 +4,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use hyper::{
@@ -31,11 +31,7 @@ impl Drop for Answering {
 }
 
 /// Asks the service, and tells.
-pub(super) fn answer<S, B>(
-    life: &Arc<Life>,
-    service: &S,
-    mut request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<Answer<B>>, S::Error>> + use<S, B>
+pub(super) fn answer<S, B>(life: &Arc<Life>, service: &S, mut request: Request<Incoming>) -> Answered<S::Future>
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
 {
@@ -46,22 +42,55 @@ where
         request.extensions_mut().insert(Connection(Arc::clone(life)));
         service.call(request)
     });
-    async move {
-        let mut response = match response {
-            Some(response) => response.await?.map(Some),
+    Answered {
+        response,
+        answering: Some(answering),
+        version,
+        connects,
+    }
+}
+
+pin_project! {
+    /// The service's answer, of which something is told. (Written by hand, because an async block would hold the service's future
+    /// twice, and it is moved for each request.)
+    pub(super) struct Answered<F> {
+        // None is a refusal.
+        #[pin]
+        response: Option<F>,
+        answering: Option<Answering>,
+        version: Version,
+        connects: bool,
+    }
+}
+
+impl<F, B, E> Future for Answered<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<Answer<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let it = self.project();
+        let mut response = match it.response.as_pin_mut() {
+            Some(response) => ready!(response.poll(context))?.map(Some),
             None => refusal(),
         };
-        let (life, status) = (&answering.0, response.status());
-        let multiplexed = version >= Version::HTTP_2;
-        let upgraded = status == StatusCode::SWITCHING_PROTOCOLS || connects && status.is_success();
-        if upgraded && !multiplexed {
-            life.tell(Event::Upgraded);
-        } else if life.is_draining() && !life.has_more() && !multiplexed {
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
+        if let Some(Answering(life)) = &it.answering {
+            let status = response.status();
+            let multiplexed = *it.version >= Version::HTTP_2;
+            let upgraded = status == StatusCode::SWITCHING_PROTOCOLS || *it.connects && status.is_success();
+            if upgraded && !multiplexed {
+                life.tell(Event::Upgraded);
+            } else if life.is_draining() && !life.has_more() && !multiplexed {
+                let headers = response.headers_mut();
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
         }
-        Ok(response.map(|body| Answer { body, answering }))
+        let answering = it.answering.take();
+        Poll::Ready(Ok(response.map(|body| Answer {
+            body,
+            _answering: answering,
+        })))
     }
 }
 
@@ -81,7 +110,7 @@ pin_project! {
     pub(super) struct Answer<B> {
         #[pin]
         body: Option<B>,
-        answering: Answering,
+        _answering: Option<Answering>,
     }
 }
 

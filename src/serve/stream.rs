@@ -3,6 +3,7 @@
 
 use std::{
     io::{self, IoSlice},
+    mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -70,8 +71,8 @@ impl Stream {
                 }
                 return Poll::Ready(Ok(version));
             }
-            let mut bytes = [0; PIECE];
-            let mut read = ReadBuf::new(&mut bytes);
+            let mut bytes = [MaybeUninit::uninit(); PIECE];
+            let mut read = ReadBuf::uninit(&mut bytes);
             ready!(Pin::new(&mut self.socket).poll_read(context, read.unfilled()))?;
             if read.filled().is_empty() {
                 // hyper sees the end, too.
@@ -84,9 +85,9 @@ impl Stream {
 
     /// Reads in pieces, to look at them.
     fn poll_read_heads(&mut self, context: &mut Context<'_>, mut into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        let mut bytes = [0; PIECE];
+        let mut bytes = [MaybeUninit::uninit(); PIECE];
         let room = bytes.get_mut(..into.remaining().min(PIECE)).unwrap_or_default();
-        let mut read = ReadBuf::new(room);
+        let mut read = ReadBuf::uninit(room);
         ready!(Pin::new(&mut self.socket).poll_read(context, read.unfilled()))?;
         self.look_at(read.filled());
         into.put_slice(read.filled());
@@ -139,9 +140,9 @@ impl Stream {
 
     /// Throws away what still comes, up to the client's own end.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut bytes = [0; PIECE];
+        let mut bytes = [MaybeUninit::uninit(); PIECE];
         while self.lingering.is_some_and(|thrown| thrown < LAST) {
-            let mut read = ReadBuf::new(&mut bytes);
+            let mut read = ReadBuf::uninit(&mut bytes);
             let over = ready!(Pin::new(&mut self.socket).poll_read(context, read.unfilled())).is_err();
             let count = read.filled().len();
             if over || count == 0 {

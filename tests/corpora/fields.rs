@@ -7,7 +7,7 @@ use hyper::{
     header::{HeaderName, HeaderValue},
 };
 use segue::proxy::{
-    fields::{to_client, to_program},
+    fields::{Origin, to_client, to_program},
     refusal::refusal,
 };
 
@@ -58,7 +58,7 @@ fn request(method: Method, target: Uri, version: Version, headers: HeaderMap, cl
         assert!(refused.why().ends_with('\n'));
         return;
     }
-    to_program(&mut request, client);
+    to_program(&mut request, &Origin::new(client));
     let after = request.headers();
     assert_eq!(request.version(), Version::HTTP_11);
     assert!(
@@ -82,7 +82,7 @@ fn request(method: Method, target: Uri, version: Version, headers: HeaderMap, cl
     let kept = after.clone();
     let mut again = Request::builder().uri("/").body(()).unwrap();
     *again.headers_mut() = kept.clone();
-    to_program(&mut again, client);
+    to_program(&mut again, &Origin::new(client));
     for name in kept
         .keys()
         .filter(|it| !["forwarded", "x-forwarded-for"].contains(&it.as_str()))
