@@ -3,15 +3,17 @@
 
 use std::{
     convert::Infallible,
-    future::poll_fn,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    task::Poll,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use hyper::{
     Request, Response, StatusCode, Version,
     body::{Body, Incoming},
+    client::conn::TrySendError,
     header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING},
     upgrade::OnUpgrade,
 };
@@ -34,84 +36,91 @@ use super::{
 const PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
-/// A request on its way, with what is needed to send it again.
+/// A request on its way, but for the request itself.
 struct Exchange {
     proxy: Proxy,
+    /// Where it is told that its body is wanted.
+    wish: Option<Teller>,
+    upgrade: Option<OnUpgrade>,
+    /// May it be sent twice?
+    once: bool,
     /// When waiting is over; `None` before the first wait. (Inside: `None` is never.)
     until: Option<Option<Instant>>,
     pause: Duration,
 }
 
+/// What came of a try. Where it is to be sent again, that is a request.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is what comes of nearly every try"
+)]
+enum Outcome {
+    Answered(Response<ResponseBody>),
+    AtOnce(Box<Request<RequestBody>>),
+    /// On a connection that is new.
+    Afresh(Box<Request<RequestBody>>),
+    /// When it may go better.
+    Later(Box<Request<RequestBody>>, Arc<Upstream>),
+}
+
 /// Forwards it, or says why not.
-pub(super) async fn forward(
+///
+/// The future is moved about for each request, with all that it holds: what can be done before it is done, and what is large, or
+/// rare, is boxed.
+pub(super) fn forward(
     proxy: Proxy,
-    mut request: Request<Incoming>,
-    client: Arc<Origin>,
-) -> Result<Response<ResponseBody>, Infallible> {
-    if let Some(refusal) = refusal(&request) {
-        return Ok(refused(refusal, request.version()));
-    }
-    let upgrade = asked_upgrade(&request).map(|_| hyper::upgrade::on(&mut request));
-    let (mut request, wish) = outgoing(request, &client);
-    let once = request.body().is_end_stream() && request.method().is_idempotent();
+    request: Request<Incoming>,
+    client: &Origin,
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> + use<> {
     let mut exchange = Exchange {
         proxy,
+        wish: None,
+        upgrade: None,
+        once: false,
         until: None,
         pause: PAUSE,
     };
-    let mut fresh = false;
-    loop {
-        let Some(upstream) = exchange.somebody().await else {
-            return Ok(unavailable("no generation of the program is ready"));
+    let begun = match refusal(&request) {
+        Some(refusal) => Err(Box::new(refused(refusal, request.version()))),
+        None => Ok(exchange.outgoing(request, client)),
+    };
+    async move {
+        let mut request = match begun {
+            Ok(request) => request,
+            Err(refused) => return Ok(*refused),
         };
-        let passing = Passing::begin(&upstream.counts);
-        let idle = if fresh { None } else { upstream.idle(once) };
-        let connected = match idle {
-            Some(link) => Ok(link),
-            // What is rare is kept out of what is moved about for each request.
-            None => Box::pin(upstream.connect()).await,
-        };
-        let mut link = match connected {
-            Ok(link) => link,
-            Err(error) => {
-                drop(passing);
-                tracing::trace!(generation = upstream.generation, %error, "cannot connect to the program");
-                if Box::pin(exchange.wait(&upstream)).await.is_err() {
-                    return Ok(unavailable("the program does not accept connections"));
-                }
-                continue;
-            }
-        };
-        let spare = (link.used && once).then(|| again(&request));
-        let over = request.body().over();
-        match link.ask(request).await {
-            Ok(response) => {
-                if let Some(teller) = &wish {
-                    teller.send_if_modified(decline);
-                }
-                let driver = |link: Link| match over.load(Relaxed) {
-                    true => Driver::Reader(link),
-                    false => Driver::Task(link.detach()),
-                };
-                let mut response = answer(response, link, driver, upstream, passing, upgrade);
-                poll_fn(|context| Poll::Ready(response.body_mut().settle(context))).await;
-                return Ok(response);
-            }
-            Err(mut error) => {
-                drop(passing);
-                match (error.take_message(), spare) {
-                    (Some(unsent), _) if link.used => request = unsent,
-                    (Some(unsent), _) => {
-                        request = unsent;
+        let mut fresh = false;
+        loop {
+            let Some(upstream) = exchange.somebody().await else {
+                return Ok(unavailable("no generation of the program is ready"));
+            };
+            let passing = Passing::begin(&upstream.counts);
+            let idle = if fresh { None } else { upstream.idle(exchange.once) };
+            let mut link = match idle {
+                Some(link) => link,
+                None => match Box::pin(upstream.connect()).await {
+                    Ok(link) => link,
+                    Err(error) => {
+                        drop(passing);
+                        tracing::trace!(generation = upstream.generation, %error, "cannot connect to the program");
                         if Box::pin(exchange.wait(&upstream)).await.is_err() {
-                            return Ok(unavailable("the program closes connections at once"));
+                            return Ok(unavailable("the program does not accept connections"));
                         }
+                        continue;
                     }
-                    (None, Some(spare)) => (request, fresh) = (spare, true),
-                    (None, None) => {
-                        let error = error.into_error();
-                        tracing::debug!(generation = upstream.generation, %error, "a request failed");
-                        return Ok(failed("the program ended the connection without an answer"));
+                },
+            };
+            let spare = (link.used && exchange.once).then(|| Box::new(again(&request)));
+            let over = request.body().over();
+            let answer = link.ask(*request).await;
+            match exchange.outcome(answer, link, &over, spare, upstream, passing) {
+                Outcome::Answered(response) => return Ok(response),
+                Outcome::AtOnce(unsent) => request = unsent,
+                Outcome::Afresh(spare) => (request, fresh) = (spare, true),
+                Outcome::Later(unsent, upstream) => {
+                    request = unsent;
+                    if Box::pin(exchange.wait(&upstream)).await.is_err() {
+                        return Ok(unavailable("the program closes connections at once"));
                     }
                 }
             }
@@ -120,6 +129,93 @@ pub(super) async fn forward(
 }
 
 impl Exchange {
+    fn outcome(
+        &mut self,
+        answer: Result<Response<Incoming>, TrySendError<Request<RequestBody>>>,
+        link: Link,
+        over: &AtomicBool,
+        spare: Option<Box<Request<RequestBody>>>,
+        upstream: Arc<Upstream>,
+        passing: Passing,
+    ) -> Outcome {
+        let mut error = match answer {
+            Ok(response) => {
+                if let Some(teller) = &self.wish {
+                    teller.send_if_modified(decline);
+                }
+                let over = over.load(Relaxed);
+                return Outcome::Answered(self.answer(response, link, over, upstream, passing));
+            }
+            Err(error) => error,
+        };
+        match (error.take_message(), spare) {
+            (Some(unsent), _) if link.used => Outcome::AtOnce(Box::new(unsent)),
+            (Some(unsent), _) => Outcome::Later(Box::new(unsent), upstream),
+            (None, Some(spare)) => Outcome::Afresh(spare),
+            (None, None) => {
+                let error = error.into_error();
+                tracing::debug!(generation = upstream.generation, %error, "a request failed");
+                Outcome::Answered(failed("the program ended the connection without an answer"))
+            }
+        }
+    }
+
+    /// The program's answer as it goes to the client. `over`: nothing of the request is to be sent any more.
+    fn answer(
+        &mut self,
+        mut response: Response<Incoming>,
+        link: Link,
+        over: bool,
+        upstream: Arc<Upstream>,
+        mut passing: Passing,
+    ) -> Response<ResponseBody> {
+        passing.answered();
+        to_client(&mut response);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let Some(client) = self.upgrade.take() else {
+                return failed("the program speaks another protocol, unasked");
+            };
+            let program = hyper::upgrade::on(&mut response);
+            let activity = upstream.counts.tunnel();
+            tokio::spawn(tunnel(client, program, link.detach(), activity));
+            return response.map(|_| ResponseBody::own(String::new()));
+        }
+        let driver = match over {
+            true => Driver::Reader(link),
+            false => Driver::Task(link.detach()),
+        };
+        response.map(|body| ResponseBody::program(body, driver, upstream, passing))
+    }
+
+    /// The request as it goes to the program.
+    fn outgoing(&mut self, mut request: Request<Incoming>, client: &Origin) -> Box<Request<RequestBody>> {
+        self.upgrade = asked_upgrade(&request).map(|_| hyper::upgrade::on(&mut request));
+        to_program(&mut request, client);
+        // They are of the connection to the client.
+        request.extensions_mut().clear();
+        let mut request = Box::new(request.map(RequestBody::new));
+        if request.body().is_end_stream() {
+            self.once = request.method().is_idempotent();
+            return request;
+        }
+        if !request.headers().contains_key(CONTENT_LENGTH) {
+            // hyper would leave the body of a GET out.
+            let chunked = HeaderValue::from_static("chunked");
+            request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+        }
+        let expects = request.headers().get(EXPECT);
+        if expects.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+            let teller = request.body_mut().wait();
+            self.wish = Some(Arc::clone(&teller));
+            hyper::ext::on_informational(&mut request, move |response| {
+                if response.status() == StatusCode::CONTINUE {
+                    teller.send_replace(Wish::Wanted);
+                }
+            });
+        }
+        request
+    }
+
     fn until(&mut self) -> Option<Instant> {
         let patience = self.proxy.patience;
         *self
@@ -158,32 +254,6 @@ impl Exchange {
     }
 }
 
-/// The request as it goes to the program, and where it is told that its body is wanted.
-fn outgoing(mut request: Request<Incoming>, client: &Origin) -> (Request<RequestBody>, Option<Teller>) {
-    to_program(&mut request, client);
-    let expects = request.headers().get(EXPECT);
-    let expects = expects.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    let (mut head, body) = request.into_parts();
-    // They are of the connection to the client.
-    head.extensions.clear();
-    let mut body = RequestBody::new(body);
-    if !body.is_end_stream() && !head.headers.contains_key(CONTENT_LENGTH) {
-        // hyper would leave the body of a GET out.
-        head.headers
-            .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
-    let wish = (expects && !body.is_end_stream()).then(|| body.wait());
-    let mut request = Request::from_parts(head, body);
-    if let Some(teller) = wish.clone() {
-        hyper::ext::on_informational(&mut request, move |response| {
-            if response.status() == StatusCode::CONTINUE {
-                teller.send_replace(Wish::Wanted);
-            }
-        });
-    }
-    (request, wish)
-}
-
 /// The same request once more, which has no body.
 fn again(request: &Request<RequestBody>) -> Request<RequestBody> {
     let mut again = Request::new(RequestBody::none());
@@ -200,31 +270,6 @@ fn decline(wish: &mut Wish) -> bool {
         Wish::Wanted | Wish::Declined => {}
     }
     false
-}
-
-fn answer(
-    mut response: Response<Incoming>,
-    link: Link,
-    driver: impl FnOnce(Link) -> Driver,
-    upstream: Arc<Upstream>,
-    mut passing: Passing,
-    upgrade: Option<OnUpgrade>,
-) -> Response<ResponseBody> {
-    passing.answered();
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let Some(client) = upgrade else {
-            return failed("the program speaks another protocol, unasked");
-        };
-        let program = hyper::upgrade::on(&mut response);
-        let activity = upstream.counts.tunnel();
-        tokio::spawn(tunnel(client, program, link.detach(), activity));
-        let (mut head, _) = response.into_parts();
-        to_client(&mut head);
-        return Response::from_parts(head, ResponseBody::own(String::new()));
-    }
-    let (mut head, body) = response.into_parts();
-    to_client(&mut head);
-    Response::from_parts(head, ResponseBody::program(body, driver(link), upstream, passing))
 }
 
 fn refused(refusal: Refusal, version: Version) -> Response<ResponseBody> {

@@ -1,12 +1,12 @@
 //! DECIDES which fields of a message go on to the other side. Only the message's head is looked at; a body never.
 
 use hyper::{
-    Request, StatusCode, Version,
+    Request, Response, StatusCode, Version,
     header::{
         CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING,
         UPGRADE,
     },
-    http::{response, uri::PathAndQuery},
+    http::uri::PathAndQuery,
 };
 
 pub use super::origin::Origin;
@@ -65,18 +65,19 @@ pub(super) fn asked_upgrade<B>(request: &Request<B>) -> Option<HeaderValue> {
 }
 
 /// Makes of the program's response the one that goes to the client, except for its framing.
-pub fn to_client(head: &mut response::Parts) {
+pub fn to_client<B>(response: &mut Response<B>) {
     let names_protocols = matches!(
-        head.status,
+        response.status(),
         StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED
     );
-    let upgrade = head.headers.get(UPGRADE).filter(|_| names_protocols).cloned();
-    remove_hop_by_hop(&mut head.headers);
+    let headers = response.headers_mut();
+    let upgrade = headers.get(UPGRADE).filter(|_| names_protocols).cloned();
+    remove_hop_by_hop(headers);
     if let Some(upgrade) = upgrade {
-        head.headers.insert(UPGRADE, upgrade);
-        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, upgrade);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
-    head.version = Version::HTTP_11;
+    *response.version_mut() = Version::HTTP_11;
 }
 
 /// RFC 9110, section 7.6.1. What no message can do without is left in, whatever Connection says.
@@ -260,19 +261,14 @@ mod tests {
             let response = response
                 .header("keep-alive", "timeout=5")
                 .header("transfer-encoding", "chunked");
-            let mut head = response
-                .header("set-cookie", "a")
-                .header("set-cookie", "b")
-                .body(())
-                .unwrap()
-                .into_parts()
-                .0;
-            to_client(&mut head);
-            assert_eq!(head.version, Version::HTTP_11);
-            let names = head.headers.keys().map(ToString::to_string);
+            let response = response.header("set-cookie", "a").header("set-cookie", "b");
+            let mut response = response.body(()).unwrap();
+            to_client(&mut response);
+            assert_eq!(response.version(), Version::HTTP_11);
+            let names = response.headers().keys().map(ToString::to_string);
             (
                 names.collect::<Vec<_>>().join(" "),
-                head.headers.get_all("set-cookie").iter().count(),
+                response.headers().get_all("set-cookie").iter().count(),
             )
         };
         assert_eq!(response(200), ("set-cookie".to_owned(), 2));

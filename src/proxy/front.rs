@@ -1,10 +1,6 @@
 //! SERVES the public addresses with the library's server, and forwards what comes. It knows no setting and no generation.
 
-use std::{
-    future::Future,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{future::Future, sync::OnceLock, time::Duration};
 
 use hyper::{Request, body::Incoming, service::service_fn};
 
@@ -41,9 +37,9 @@ impl Proxy {
         let service = service_fn(move |request: Request<Incoming>| {
             let origin = origin.get_or_init(|| {
                 let peer = request.extensions().get::<Connection>().and_then(Connection::peer);
-                Arc::new(Origin::new(peer.map(|it| it.ip())))
+                Origin::new(peer.map(|it| it.ip()))
             });
-            forward(proxy.clone(), request, Arc::clone(origin))
+            forward(proxy.clone(), request, origin)
         });
         server.serve(listeners, service, shutdown).await
     }

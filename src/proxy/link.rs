@@ -3,7 +3,7 @@
 
 use std::{
     future::poll_fn,
-    io,
+    io::{self, IoSlice},
     net::SocketAddr,
     os::fd::{AsRawFd, RawFd},
     pin::Pin,
@@ -14,6 +14,7 @@ use hyper::{
     Request, Response,
     body::Incoming,
     client::conn::{TrySendError, http1},
+    rt::{Read, ReadBufCursor, Write},
 };
 use hyper_util::rt::TokioIo;
 use nix::sys::socket::{MsgFlags, recv};
@@ -21,9 +22,45 @@ use pin_project_lite::pin_project;
 use tokio::{net::TcpStream, task::AbortHandle};
 
 use super::request_body::RequestBody;
+use crate::serve::gather;
 
 /// A head of 64 KiB fits, and so much of a body is under way.
 const BUFFER: usize = 128 * 1024;
+
+/// The bytes of a connection. Heads are written together with what is small behind them.
+struct Wire(TokioIo<TcpStream>);
+
+impl Read for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, into)
+    }
+}
+
+impl Write for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, from)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        from: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        gather::poll_write(Pin::new(&mut self.0), context, from)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
 
 /// Reads and writes; hyper's own future must not be asked once more after its end, which an upgrade is too.
 struct Driver {
@@ -56,7 +93,7 @@ impl Link {
         let socket = stream.as_raw_fd();
         let mut builder = http1::Builder::new();
         builder.max_buf_size(BUFFER);
-        let handshake = builder.handshake(TokioIo::new(stream)).await;
+        let handshake = builder.handshake(Wire(TokioIo::new(stream))).await;
         let (sender, connection) = handshake.map_err(io::Error::other)?;
         Ok(Link {
             sender,

@@ -12,7 +12,7 @@ static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host"
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// A client, in the words of the fields: written down once for all of its requests.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Origin {
     address: Option<HeaderValue>,
     /// How its element of Forwarded begins.

@@ -4,7 +4,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use http_body_util::Full;
@@ -56,23 +56,19 @@ impl ResponseBody {
     }
 
     pub(super) fn program(body: Incoming, driver: Driver, upstream: Arc<Upstream>, passing: Passing) -> ResponseBody {
-        ResponseBody(Source::Program(FromProgram {
+        let mut body = FromProgram {
             body,
             under_way: Some(UnderWay {
                 driver,
                 upstream,
                 _passing: passing,
             }),
-        }))
-    }
-
-    /// There is no more to come: what there was may be let go of at once. Must be called once before it is sent off.
-    pub(super) fn settle(&mut self, context: &mut Context<'_>) {
-        if let Source::Program(it) = &mut self.0
-            && it.body.is_end_stream()
-        {
-            it.finish(context);
+        };
+        if body.body.is_end_stream() {
+            // Nobody will ask for it. While a connection is idle there is nobody to be woken, either.
+            body.finish(&mut Context::from_waker(Waker::noop()));
         }
+        ResponseBody(Source::Program(body))
     }
 }
 

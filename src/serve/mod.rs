@@ -60,6 +60,7 @@ mod clock;
 mod connection;
 mod connections;
 mod exchange;
+pub(crate) mod gather;
 mod goaway;
 mod heads;
 mod hub;

@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
+    gather,
     goaway::{Frames, GOAWAY},
     heads::Heads,
     life::Life,
@@ -209,7 +210,7 @@ impl Write for Stream {
         if self.poll_goaway(context)?.is_pending() {
             return self.wrote(Poll::Pending);
         }
-        let written = Pin::new(&mut self.socket).poll_write_vectored(context, from);
+        let written = gather::poll_write(Pin::new(&mut self.socket), context, from);
         if let (Poll::Ready(Ok(count)), Speaks::Http2(frames)) = (&written, &mut self.speaks) {
             let mut left = *count;
             for piece in from {

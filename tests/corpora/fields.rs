@@ -193,23 +193,22 @@ fn response(headers: HeaderMap) {
         let mut answer = Response::new(());
         *answer.headers_mut() = headers.clone();
         *answer.status_mut() = status;
-        let (mut head, ()) = answer.into_parts();
-        to_client(&mut head);
+        to_client(&mut answer);
         let upgrades = status != StatusCode::OK && headers.contains_key("upgrade");
-        assert_eq!(head.headers.contains_key("upgrade"), upgrades);
-        assert_eq!(head.headers.contains_key("connection"), upgrades);
-        assert!(HOP_BY_HOP[..3].iter().all(|name| !head.headers.contains_key(*name)));
-        assert_eq!((head.version, head.status), (Version::HTTP_11, status));
+        assert_eq!(answer.headers().contains_key("upgrade"), upgrades);
+        assert_eq!(answer.headers().contains_key("connection"), upgrades);
+        assert!(HOP_BY_HOP[..3].iter().all(|name| !answer.headers().contains_key(*name)));
+        assert_eq!((answer.version(), answer.status()), (Version::HTTP_11, status));
         for name in ["set-cookie", "content-length", "location"] {
             let ends = name != "content-length" && names(&headers, name);
             assert_eq!(
                 if ends { Vec::new() } else { all(&headers, name) },
-                all(&head.headers, name),
+                all(answer.headers(), name),
                 "{name}"
             );
         }
-        let once = head.headers.clone();
-        to_client(&mut head);
-        assert_eq!(head.headers, once, "twice is once");
+        let once = answer.headers().clone();
+        to_client(&mut answer);
+        assert_eq!(*answer.headers(), once, "twice is once");
     }
 }
