@@ -57,6 +57,8 @@ bench: setup build
 	cargo build --locked --release --example hello --example census --example drains
 	scripts/bench-restarts
 	scripts/bench-handover
+	@scripts/setup --languages
+	scripts/bench-languages
 	scripts/bench-proxy
 	scripts/bench-library
 	scripts/bench-watch
