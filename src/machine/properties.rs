@@ -354,6 +354,9 @@ impl World {
         let serving = self.state.generations().iter().filter(|it| it.role == Role::Serving);
         let serving: Vec<u64> = serving.map(|it| it.number).collect();
         prop_assert!(serving.len() <= 1, "two generations serve");
+        for number in 0..=self.highest {
+            prop_assert_eq!(self.state.serves(number), serving.contains(&number));
+        }
         if let Some(serving) = serving.first() {
             prop_assert_eq!(self.state.current(), Some(*serving), "who serves is not current");
             prop_assert_eq!(self.steered, Some(*serving), "who serves does not get the connections");
