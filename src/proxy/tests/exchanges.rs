@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use super::{OK, listener, program, talk, until, wait_for, with};
@@ -39,6 +39,29 @@ async fn a_connection_is_used_again_and_the_client_does_not_notice_that_it_was_c
         let answer = until(&mut client, "ok").await;
         assert!(!answer.contains("close"), "{answer}");
     }
+}
+
+/// Who they are is written down once per connection, and never for another one.
+#[tokio::test]
+async fn each_client_is_told_by_its_own_address() {
+    let (port, seen) = listener(OK).await;
+    let (_, front) = with(port).await;
+    let mut clients = Vec::new();
+    for address in ["127.0.0.2:0", "127.0.0.3:0"] {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(address.parse().unwrap()).unwrap();
+        clients.push(socket.connect(front).await.unwrap());
+    }
+    for _ in 0..2 {
+        for client in &mut clients {
+            client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            until(client, "ok").await;
+        }
+    }
+    let seen = seen.lock().unwrap();
+    let told = seen.lines().filter_map(|line| line.strip_prefix("x-forwarded-for: "));
+    let own = ["127.0.0.2", "127.0.0.3"].repeat(2);
+    assert_eq!(told.collect::<Vec<_>>(), own, "{seen}");
 }
 
 #[tokio::test]
