@@ -61,7 +61,9 @@ bench: setup build
 	scripts/bench-languages
 	scripts/bench-proxy
 	scripts/bench-library
-	scripts/bench-watch
+	@command -v watchexec > /dev/null || CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+	  cargo install --locked --quiet --root target/tools watchexec-cli
+	PATH="$$PATH:$(CURDIR)/target/tools/bin" scripts/bench-watch
 	scripts/bench-growth
 	scripts/bench-figures
 
