@@ -1,0 +1,81 @@
+//! CARRIES the bytes of a connection. Heads are written together with what is small behind them, and remembered if that is wanted.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_util::either::Either;
+
+use super::head::Head;
+use crate::serve::gather;
+
+/// A stream of any kind.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// The bytes, and the head that was written last.
+pub(crate) struct Wire {
+    stream: TokioIo<Either<TcpStream, Box<dyn Stream>>>,
+    head: Head,
+}
+
+impl Wire {
+    /// The quick way.
+    pub(crate) fn tcp(stream: TcpStream, head: Head) -> Wire {
+        Wire {
+            stream: TokioIo::new(Either::Left(stream)),
+            head,
+        }
+    }
+
+    /// Any other.
+    pub(super) fn remembering(stream: Box<dyn Stream>, head: Head) -> Wire {
+        Wire {
+            stream: TokioIo::new(Either::Right(stream)),
+            head,
+        }
+    }
+}
+
+impl Read for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl Write for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        self.head.writes(std::iter::once(from));
+        Pin::new(&mut self.stream).poll_write(context, from)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        from: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.head.writes(from.iter().map(|it| &**it));
+        gather::poll_write(Pin::new(&mut self.stream), context, from)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,158 @@
+//! SPEAKS HTTP/1.1 over one connection to a program, a request at a time. It is driven by whoever waits for the answer, not by a
+//! task of its own, which saves two wake-ups per request; while nobody waits nothing is read.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    os::fd::{AsRawFd, RawFd},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use hyper::{Request, Response, body::Incoming, client::conn::TrySendError};
+use nix::sys::socket::{MsgFlags, recv};
+use pin_project_lite::pin_project;
+use tokio::{net::TcpStream, task::AbortHandle};
+
+use crate::caller::{self, Body, Head, Wire};
+
+/// A head of 64 KiB fits, and so much of a body is under way.
+const BUFFER: usize = 128 * 1024;
+
+/// Reads and writes; hyper's own future must not be asked once more after its end, which an upgrade is too.
+struct Driver {
+    connection: caller::Driver,
+    ended: bool,
+}
+
+impl Driver {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // Whoever reads the answer is told of an error there.
+        self.ended = self.ended || self.connection.as_mut().poll(context).is_ready();
+        if self.ended { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// A connection to a program.
+pub(super) struct Link {
+    sender: caller::Sender,
+    driver: Driver,
+    /// Of the driver's own socket: valid as long as that is.
+    socket: RawFd,
+    /// Has it answered a request before?
+    pub(super) used: bool,
+    head: Head,
+}
+
+impl Link {
+    pub(super) async fn connect(address: SocketAddr) -> io::Result<Link> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let socket = stream.as_raw_fd();
+        let head = Head::default();
+        let begun = caller::over(Wire::tcp(stream, head.clone()), Some(BUFFER)).await;
+        let (sender, connection) = begun.map_err(io::Error::other)?;
+        Ok(Link {
+            sender,
+            driver: Driver {
+                connection,
+                ended: false,
+            },
+            socket,
+            used: false,
+            head,
+        })
+    }
+
+    /// Asks; the head of the answer. An error that holds the request says that nothing of it was sent. May it be sent twice, where
+    /// the program may have closed the connection before it came?
+    pub(super) fn ask(
+        &mut self,
+        request: Request<Body>,
+        twice: bool,
+    ) -> impl Future<Output = Result<Response<Incoming>, Box<TrySendError<Request<Body>>>>> {
+        self.head.begin(twice && self.used);
+        Ask {
+            answer: self.sender.try_send_request(request),
+            driver: &mut self.driver,
+        }
+    }
+
+    /// The request that has failed, if it may be sent twice.
+    pub(super) fn again(&self) -> Option<Request<Body>> {
+        self.head.again()
+    }
+
+    /// Goes on reading and writing; an end is the end of the connection.
+    pub(super) fn poll_drive(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.driver.poll(context)
+    }
+
+    /// The answer was taken to its end: can another request be sent?
+    pub(super) fn is_reusable(&mut self, context: &mut Context<'_>) -> bool {
+        self.poll_drive(context).is_pending() && self.sender.is_ready()
+    }
+
+    /// Nobody has read from it while it was idle: has the program closed it meanwhile, or said something unasked? What the
+    /// kernel knows now counts, and not what the event loop has been told.
+    pub(super) fn is_quiet(&self) -> bool {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        recv(self.socket, &mut [0], flags) == Err(nix::Error::EAGAIN)
+    }
+
+    /// Goes on by itself, to be ended by the handle.
+    pub(super) fn detach(self) -> Detached {
+        let Link { mut driver, sender, .. } = self;
+        let task = tokio::spawn(poll_fn(move |context| driver.poll(context)));
+        Detached {
+            task: task.abort_handle(),
+            _sender: sender,
+        }
+    }
+}
+
+pin_project! {
+    /// Drives the connection until the answer is there.
+    struct Ask<'a, F> {
+        driver: &'a mut Driver,
+        #[pin]
+        answer: F,
+    }
+}
+
+impl<F, T, E> Future for Ask<'_, F>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    type Output = Result<T, Box<E>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let it = self.project();
+        let _over = it.driver.poll(context);
+        // The error is the larger one by far, and rare.
+        it.answer.poll(context).map_err(Box::new)
+    }
+}
+
+/// A link that drives itself. Dropped, the connection is closed.
+#[derive(Debug)]
+pub(super) struct Detached {
+    task: AbortHandle,
+    /// Without it the driver would believe that nobody wants anything any more.
+    _sender: caller::Sender,
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link")
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,177 @@
+//! TRIES what becomes of requests while generations come, go and fail.
+
+use std::time::Duration;
+
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+};
+
+use super::{LONG, OK, Proxy, front, listener, program, talk, until, wait_for, with};
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn requests_wait_for_somebody_who_serves() {
+    let proxy = Proxy::new(None);
+    let front = front(&proxy).await;
+    let waits = tokio::spawn(talk(front, GET));
+    wait_for("the request", || proxy.waiting() == 1).await;
+    let (port, _) = listener(OK).await;
+    proxy.steer(1, port);
+    assert!(waits.await.unwrap().ends_with("ok"));
+    assert_eq!(proxy.waiting(), 0);
+    proxy.hold();
+    let waits = tokio::spawn(talk(front, GET));
+    wait_for("the request", || proxy.waiting() == 1).await;
+    waits.abort();
+    wait_for("that it is gone", || proxy.waiting() == 0).await;
+}
+
+#[tokio::test]
+async fn but_not_longer_than_they_may() {
+    let proxy = Proxy::new(Some(Duration::from_millis(50)));
+    let front = front(&proxy).await;
+    let come = talk(front, GET).await;
+    assert!(
+        come.starts_with("HTTP/1.1 503 ") && come.contains("retry-after: 1\r\n"),
+        "{come}"
+    );
+    // Nobody listens there.
+    let port = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    proxy.steer(1, port);
+    let come = talk(front, GET).await;
+    assert!(
+        come.starts_with("HTTP/1.1 503 ") && come.contains("does not accept connections"),
+        "{come}"
+    );
+}
+
+#[tokio::test]
+async fn a_connection_that_is_refused_is_tried_again_on_whoever_serves() {
+    let proxy = Proxy::new(Some(LONG));
+    let front = front(&proxy).await;
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    proxy.steer(1, closed);
+    let waits = tokio::spawn(talk(front, GET));
+    wait_for("the request", || proxy.waiting() == 1).await;
+    let (port, _) = listener(OK).await;
+    proxy.steer(2, port);
+    assert!(waits.await.unwrap().ends_with("ok"));
+    // Or on the same, as soon as it listens: one that took IPv6 only.
+    proxy.steer(1, closed);
+    let waits = tokio::spawn(talk(front, GET));
+    wait_for("the request", || proxy.waiting() == 1).await;
+    let late = TcpListener::bind(("::1", closed)).await.unwrap();
+    let (mut stream, _) = late.accept().await.unwrap();
+    until(&mut stream, "\r\n\r\n").await;
+    stream.write_all(OK.as_bytes()).await.unwrap();
+    assert!(waits.await.unwrap().ends_with("ok"));
+}
+
+/// Programs close connections that are idle; some as soon as the next request comes.
+#[tokio::test]
+async fn an_idle_connection_that_was_closed_costs_no_request() {
+    for at_once in [true, false] {
+        let port = program(move |mut stream: TcpStream| async move {
+            let head = until(&mut stream, "\r\n\r\n").await;
+            // Sent once more, it is what it was.
+            let whole = head.starts_with("DELETE /a?b HTTP/1.1\r\n") && head.contains("x-mine: 1\r\n");
+            let answer = if whole {
+                OK
+            } else {
+                "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
+            };
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            if !at_once {
+                until(&mut stream, "\r\n\r\n").await;
+            }
+        })
+        .await;
+        let (_, front) = with(port).await;
+        let mut client = TcpStream::connect(front).await.unwrap();
+        for _ in 0..5 {
+            client
+                .write_all(b"DELETE /a?b HTTP/1.1\r\nHost: x\r\nX-Mine: 1\r\n\r\n")
+                .await
+                .unwrap();
+            assert!(until(&mut client, "\r\n\r\n").await.starts_with("HTTP/1.1 200 "));
+        }
+    }
+}
+
+/// What may have been done is not done twice.
+#[tokio::test]
+async fn a_request_that_was_sent_and_not_answered_fails() {
+    let port = program(async |mut stream: TcpStream| {
+        until(&mut stream, "\r\n\r\n").await;
+    })
+    .await;
+    let (proxy, front) = with(port).await;
+    let come = talk(front, GET).await;
+    assert!(
+        come.starts_with("HTTP/1.1 502 ") && come.ends_with("without an answer\n"),
+        "{come}"
+    );
+    assert_eq!(proxy.load(1).unanswered, 0);
+    // Over a connection that was idle, too, unless it may be repeated.
+    let port = program(async |mut stream: TcpStream| {
+        let come = until(&mut stream, "\r\n\r\n").await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+        assert!(!until(&mut stream, "\r\n\r\n").await.is_empty() || come.contains("GET"));
+    })
+    .await;
+    proxy.steer(2, port);
+    let mut client = TcpStream::connect(front).await.unwrap();
+    client
+        .write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(until(&mut client, "ok").await.starts_with("HTTP/1.1 200 "));
+    client
+        .write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(until(&mut client, "answer\n").await.starts_with("HTTP/1.1 502 "));
+}
+
+#[tokio::test]
+async fn what_is_under_way_finishes_where_it_began() {
+    let old = program(async |mut stream: TcpStream| {
+        let come = until(&mut stream, "\r\n\r\n").await;
+        if come.starts_with("GET /slow") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold")
+            .await
+            .unwrap();
+        until(&mut stream, "\r\n\r\n").await;
+    })
+    .await;
+    let (proxy, front) = with(old).await;
+    let slow = tokio::spawn(talk(
+        front,
+        b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    ));
+    wait_for("the request", || proxy.load(1).unanswered == 1).await;
+    let (new, _) = listener("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew").await;
+    proxy.steer(2, new);
+    assert!(talk(front, GET).await.ends_with("new"));
+    assert!(slow.await.unwrap().ends_with("old"));
+    proxy.rest(1);
+    assert!(proxy.route.get(1).unwrap().idle(false).is_none());
+    proxy.ended(1);
+    proxy.release(1);
+    assert!(talk(front, GET).await.ends_with("new"));
+}
