@@ -20,8 +20,9 @@ WORKDIR /src
 # the program is not position independent.
 ENV RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=static" CARGO_TERM_COLOR=never
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src examples \
- && touch src/lib.rs \
+COPY src/http/Cargo.toml src/http/
+RUN mkdir examples \
+ && touch src/lib.rs src/http/lib.rs \
  && for file in src/main examples/axum examples/census examples/drains examples/hello; do \
       echo 'fn main() {}' > "$file.rs"; done \
  && cargo build --release --locked --bin segue --target "$(rustc -vV | sed -n 's/^host: //p')"

@@ -37,13 +37,13 @@ build:
 	cargo build --locked --release --bin segue
 
 test: setup check
-	RUSTDOCFLAGS="$(RUSTFLAGS)" cargo test --locked --doc
+	RUSTDOCFLAGS="$(RUSTFLAGS)" cargo test --locked --workspace --doc
 	cargo build --locked --examples
-	cargo nextest run --locked --lib --tests
+	cargo nextest run --locked --workspace --lib --tests
 
 check:
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --no-default-features --lib -- -D warnings
 	cargo clippy --locked --no-default-features --features serve --lib -- -D warnings
 	@echo 'the library needs nothing of the entrypoint'

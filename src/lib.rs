@@ -14,9 +14,11 @@
 compile_error!("segue runs on Linux; on Windows and macOS run it through Docker: docker-compose up --build");
 
 #[cfg(all(feature = "serve", target_os = "linux"))]
-pub mod serve;
+#[doc(inline)]
+pub use segue_http::serve;
 #[cfg(target_os = "linux")]
-pub mod systemd;
+#[doc(inline)]
+pub use segue_http::systemd;
 
 #[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
@@ -35,7 +37,7 @@ pub mod machine;
 pub mod process;
 #[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
-pub mod proxy;
+pub use segue_http::{caller, proxy};
 #[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
 pub mod readiness;

@@ -110,11 +110,15 @@ fn documents_and_examples_name_settings_that_exist() {
 fn the_map_names_every_folder_and_no_other() {
     let map = read("ARCHITECTURE.md");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for entry in fs::read_dir(source).unwrap() {
-        let entry = entry.unwrap();
-        if entry.path().is_dir() {
-            let row = format!("| `{}/` |", entry.file_name().to_str().unwrap());
-            assert!(map.contains(&row), "ARCHITECTURE.md has no row {row}");
+    // One folder is a package, whose folders are rows of their own.
+    for package in ["", "http/"] {
+        for entry in fs::read_dir(source.join(package)).unwrap() {
+            let entry = entry.unwrap();
+            let folder = format!("{package}{}/", entry.file_name().to_str().unwrap());
+            if entry.path().is_dir() && folder != "http/" {
+                let row = format!("| `{folder}` |");
+                assert!(map.contains(&row), "ARCHITECTURE.md has no row {row}");
+            }
         }
     }
     let rows = map

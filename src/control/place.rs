@@ -246,7 +246,7 @@ pub fn search<P: AsRef<Path>>(directories: &[P], namespace: &str) -> (Vec<Found>
             }
         }
     }
-    found.sort_by_key(|it| it.pid);
+    found.sort_unstable_by_key(|it| it.pid);
     (found, closed)
 }
 

@@ -1,10 +1,7 @@
 //! ASKS where a program listens on TCP sockets that it opened itself: which listening sockets there are the kernel says,
 //! and whose they are /proc. Only looks.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    fs,
-};
+use std::{collections::HashSet, fs};
 
 use super::census;
 
@@ -20,9 +17,9 @@ pub fn any(pids: &[i32], passed: &[u64]) -> bool {
     !inodes.is_empty() && pids.iter().any(|pid| holds(*pid, &inodes))
 }
 
-/// The ports on which these processes listen; of a process whose files cannot be read, none.
+/// The ports on which these processes listen, one or several times each; of a process whose files cannot be read, none.
 #[must_use]
-pub fn ports(pids: &[i32]) -> BTreeSet<u16> {
+pub fn ports(pids: &[i32]) -> Vec<u16> {
     let held: HashSet<u64> = pids.iter().filter_map(|pid| sockets(*pid)).flatten().collect();
     let listeners = census::listeners().unwrap_or_default().into_iter();
     listeners

@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use http_body_util::Empty;
-use hyper::{Request, StatusCode, body::Bytes, header::HOST};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, StatusCode, header::HOST};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
+
+use crate::caller::{self, Body, Stream};
 
 /// Time between the end of one attempt and the begin of the next.
 pub const INTERVAL: Duration = Duration::from_millis(100);
@@ -61,14 +61,14 @@ impl Question {
     {
         match &self.target {
             Target::Unix(path) => match UnixStream::connect(path).await {
-                Ok(stream) => self.request(TokioIo::new(stream)).await,
+                Ok(stream) => self.request(Box::new(stream)).await,
                 Err(error) => Err(error.to_string()),
             },
             Target::Tcp(addresses) => {
                 let mut faults = Vec::new();
                 for address in addresses {
                     let answer = match connect(*address, &announce).await {
-                        Ok(stream) => self.request(TokioIo::new(stream)).await,
+                        Ok(stream) => self.request(Box::new(stream)).await,
                         Err(error) => Err(error.to_string()),
                     };
                     match answer {
@@ -81,26 +81,23 @@ impl Question {
         }
     }
 
-    async fn request<T>(&self, stream: T) -> Result<(), String>
-    where
-        T: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
-    {
+    async fn request(&self, stream: Box<dyn Stream>) -> Result<(), String> {
         let Some((host, path)) = &self.http else { return Ok(()) };
         let fault = |error: hyper::Error| error.to_string();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.map_err(fault)?;
+        let (mut sender, mut connection) = caller::handshake(stream).await.map_err(fault)?;
         let request = Request::get(path)
             .header(HOST, host)
             .header("user-agent", "segue-readiness");
-        let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
+        let request = request.body(Body::none()).map_err(|error| error.to_string())?;
         let answer = async { sender.send_request(request).await.map(|response| response.status()) };
-        tokio::pin!(connection, answer);
+        tokio::pin!(answer);
         let mut open = true;
         let status = loop {
             tokio::select! {
                 biased;
                 status = &mut answer => break status.map_err(fault)?,
                 // A server may close right after its answer, which is there all the same.
-                _ = &mut connection, if open => open = false,
+                _ = connection.as_mut(), if open => open = false,
             }
         };
         judge(status)

@@ -96,9 +96,10 @@ impl Supervisor {
     /// The local ports whose connections count: those of the groups, or where there are none, those that the program
     /// listens on by itself. A program that closes its listeners to finish its connections has them still.
     pub(super) fn ports(&mut self, generation: u64) -> BTreeSet<u16> {
-        let mut ports: BTreeSet<u16> = self.sockets.places().iter().map(|place| place.address.port()).collect();
+        let mut ports = BTreeSet::new();
+        ports.extend(self.sockets.places().iter().map(|place| place.address.port()));
         if ports.is_empty() {
-            ports = listening::ports(&self.program_processes(generation));
+            ports.extend(listening::ports(&self.program_processes(generation)));
             ports.extend(&self.known_ports);
         }
         self.known_ports.clone_from(&ports);

@@ -45,7 +45,11 @@ impl Environment {
             let manager = name == "NOTIFY_SOCKET";
             !(setting && !keep_settings || sockets && sockets_are_ours || manager)
         };
-        Environment(all.iter().filter(|(name, _)| passes(name)).cloned().collect())
+        let mut environment = Environment(BTreeMap::new());
+        environment
+            .0
+            .extend(all.iter().filter(|(name, _)| passes(name)).cloned());
+        environment
     }
 
     pub(super) fn set(&mut self, name: &str, value: impl Into<OsString>) {

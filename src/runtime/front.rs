@@ -156,10 +156,10 @@ impl Supervisor {
             .idle_min(idle)
             .idle_spread(idle);
         front.connections = Some(server.connections());
-        let (proxy, shutdown) = (front.proxy.clone(), front.shutdown.clone());
+        let serves = front.proxy.serve(server, listeners, front.shutdown.clone());
         let messages = self.sender.clone();
         tokio::spawn(async move {
-            match survive_wait(proxy.serve(server, listeners, shutdown.cancelled())).await {
+            match survive_wait(serves).await {
                 Some(report) => tracing::debug!(%report, "the proxy has let its clients go"),
                 None => {
                     tracing::error!(part = PART, "a part of segue begins again");
@@ -245,7 +245,8 @@ impl Supervisor {
             .map(proxy::Connections::counts)
             .unwrap_or_default();
         let current = self.state.current();
-        let counts = self.generations.keys().map(|number| {
+        let mut counts = BTreeMap::new();
+        for number in self.generations.keys() {
             let load = front.proxy.load(*number);
             let busy = load.busy(idle);
             let quiet = load.tunnels.iter().filter(|it| **it >= idle).count();
@@ -253,14 +254,14 @@ impl Supervisor {
                 true => (clients.new + clients.idle, front.proxy.waiting()),
                 false => (0, 0),
             };
-            let counts = Connections {
+            let of_it = Connections {
                 busy: number_of(busy),
                 idle: number_of(quiet + new),
                 queued: number_of(queued),
             };
-            (*number, counts)
-        });
-        counts.collect()
+            counts.insert(*number, of_it);
+        }
+        counts
     }
 }
 

@@ -65,7 +65,7 @@ impl Supervisor {
         if listens.is_empty() && !self.trapping.is_on() {
             listens = self.settings.listen.iter().map(|it| it.address.to_string()).collect();
         }
-        listens.sort();
+        listens.sort_unstable();
         status::Generation {
             number: it.number,
             role: name_of_role(it.role).into(),

@@ -8,20 +8,18 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::BodyExt;
 use hyper::{
     Request,
-    body::Bytes,
-    client::conn::http1::{Connection, SendRequest, handshake},
     header::{CONNECTION, HOST, USER_AGENT},
 };
-use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 
 use super::tally::{Failure, Kind};
+use crate::caller;
 
 /// What to ask, and whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +34,8 @@ pub struct Question {
 
 /// A connection.
 pub(super) struct Link {
-    sender: SendRequest<Empty<Bytes>>,
-    connection: Pin<Box<Connection<TokioIo<Wire>, Empty<Bytes>>>>,
+    sender: caller::Sender,
+    connection: caller::Driver,
     /// Is it closed, as far as we know?
     closed: bool,
     /// Has it brought an answer before?
@@ -93,10 +91,12 @@ impl Link {
             stream,
             awaiting: false,
         };
-        let (sender, connection) = handshake(TokioIo::new(wire)).await.map_err(|error| failure(&error))?;
+        let (sender, connection) = caller::handshake(Box::new(wire))
+            .await
+            .map_err(|error| failure(&error))?;
         Ok(Link {
             sender,
-            connection: Box::pin(connection),
+            connection,
             closed: false,
             used: false,
         })
@@ -131,7 +131,7 @@ impl Link {
         if last {
             request = request.header(CONNECTION, "close");
         }
-        let request = request.body(Empty::new())?;
+        let request = request.body(caller::Body::none())?;
         let Link { sender, connection, .. } = self;
         let answer = async {
             let mut response = sender.send_request(request).await?;

@@ -204,7 +204,9 @@ impl Watcher {
 
     fn suspect_all(&mut self) {
         let all = self.targets.iter().enumerate();
-        self.suspects = all.map(|(index, target)| (index, target.path.clone())).collect();
+        self.suspects.clear();
+        self.suspects
+            .extend(all.map(|(index, target)| (index, target.path.clone())));
     }
 
     async fn poll(&mut self) {

@@ -19,7 +19,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-#[path = "../../src/serve/heads.rs"]
+#[path = "../../src/http/serve/heads.rs"]
 mod reader;
 
 use reader::{Heads, Seen};

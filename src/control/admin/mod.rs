@@ -9,24 +9,28 @@ mod tests;
 use std::{
     convert::Infallible,
     future::pending,
+    net::SocketAddr,
     time::{Duration, SystemTime},
 };
 
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response, StatusCode, Version,
     body::{Body, Bytes, Incoming},
     header::{ACCEPT, CACHE_CONTROL, CONNECTION, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
-    service::service_fn,
 };
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
 use self::{reply::Reply, routes::Route};
 use super::Question;
-use crate::serve::{Listener, Server};
+use crate::serve::{
+    Listener, Server,
+    endpoint::{self, Answer, Endpoint},
+};
 
 const MAX_CONNECTIONS: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -78,19 +82,35 @@ async fn run_within(
             Err(error) => tracing::error!(%error, "cannot serve the admin endpoint"),
         }
     }
-    let service = service_fn(move |request| {
-        let questions = questions.clone();
-        async move { Ok::<_, Infallible>(respond(&request, &questions, patience).await) }
-    });
-    server.serve(heard, service, pending()).await;
+    let admin = Admin { questions, patience };
+    server
+        .serve_endpoint(heard, Box::new(admin), CancellationToken::new())
+        .await;
     pending().await
+}
+
+#[derive(Clone)]
+struct Admin {
+    questions: mpsc::Sender<Question>,
+    patience: Patience,
+}
+
+impl Endpoint for Admin {
+    fn answer(&self, _client: Option<SocketAddr>, request: Request<Incoming>) -> Answer {
+        let Admin { questions, patience } = self.clone();
+        Box::pin(async move { respond(&request, &questions, patience).await })
+    }
+
+    fn again(&self) -> Box<dyn Endpoint> {
+        Box::new(self.clone())
+    }
 }
 
 async fn respond(
     request: &Request<Incoming>,
     questions: &mpsc::Sender<Question>,
     patience: Patience,
-) -> Response<Full<Bytes>> {
+) -> Response<endpoint::Body> {
     let (method, uri) = (request.method().as_str(), request.uri());
     let reply = match routes::route(method, uri.path(), uri.query()) {
         Ok(route) => answer(route, request.headers(), questions, patience)
@@ -147,9 +167,10 @@ async fn ask<T>(
     timeout(patience, asked).await.ok().flatten()
 }
 
-fn response(reply: Reply, close: bool, version: Version) -> Response<Full<Bytes>> {
+fn response(reply: Reply, close: bool, version: Version) -> Response<endpoint::Body> {
     // hyper leaves the body out where the method is HEAD, and says how long it would be.
-    let mut response = Response::new(Full::new(Bytes::from(reply.body)));
+    let body = Full::new(Bytes::from(reply.body)).map_err(|never| match never {});
+    let mut response = Response::new(endpoint::Body::new(body));
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or_default();
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

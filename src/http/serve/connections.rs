@@ -31,6 +31,7 @@ impl Connections {
     /// Waits until the numbers are as wanted.
     ///
     /// ```
+    /// # extern crate segue_http as segue;
     /// # async fn quiet(connections: segue::serve::Connections) {
     /// connections.wait_for(|counts| counts.active == 0).await;
     /// # }

@@ -16,6 +16,7 @@
 //! 5. At [`Server::drain_deadline`] what is left is cut, and the [`Report`] tells what that was.
 //!
 //! ```
+//! # extern crate segue_http as segue;
 //! use std::{convert::Infallible, error::Error, time::Duration};
 //!
 //! use hyper::{Request, Response, body::Incoming, service::service_fn};

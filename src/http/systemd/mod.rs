@@ -4,6 +4,7 @@
 //! changes anything but what it says; nothing ends the process.
 //!
 //! ```
+//! # extern crate segue_http as segue;
 //! use std::net::TcpListener;
 //! use segue::systemd::{listen_fds, notify};
 //!
