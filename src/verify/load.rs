@@ -18,6 +18,8 @@ use super::{
 
 /// How long after it was due a request may still be answered.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Half of that: who is asked later than this is told apart.
+const LATE: Duration = Duration::from_secs(10);
 /// Connections that are kept.
 const KEPT: u32 = 8;
 /// Connections for one request that may be open at once; what is due beyond that waits.
@@ -54,7 +56,7 @@ pub(super) async fn first_success(questions: Vec<Question>, within: Duration, se
     while Instant::now() < deadline {
         for question in &questions {
             let answer = timeout_at(deadline.into(), question.ask_once()).await;
-            match answer.unwrap_or_else(|_| Err(timed_out())) {
+            match answer.unwrap_or_else(|_| Err(timed_out(Duration::ZERO))) {
                 Ok(()) => return tell(&sender, Message::First(Ok(question.clone()))),
                 Err(Failure { kind, detail }) => last = format!("{}: {kind} {detail}", question.address),
             }
@@ -134,8 +136,9 @@ async fn ask_fresh(question: Question, mut schedule: Schedule, sender: Unbounded
         };
         let (question, sender) = (question.clone(), sender.clone());
         tokio::spawn(async move {
+            let late = begun.elapsed();
             let answer = timeout_at(until.into(), question.ask_once()).await;
-            let outcome = answer.unwrap_or_else(|_| Err(timed_out()));
+            let outcome = answer.unwrap_or_else(|_| Err(timed_out(late)));
             tell(&sender, sample(begun, true, false, outcome));
             drop(place);
         });
@@ -145,16 +148,25 @@ async fn ask_fresh(question: Question, mut schedule: Schedule, sender: Unbounded
 async fn ask_kept(question: Question, mut schedule: Schedule, sender: UnboundedSender<Message>) {
     let mut link: Option<Link> = None;
     while let Some((begun, until)) = schedule.next(link.as_mut()).await {
+        let late = begun.elapsed();
         let answer = timeout_at(until.into(), question.ask_over(&mut link)).await;
-        let (outcome, retried) = answer.unwrap_or_else(|_| (Err(timed_out()), false));
+        let (outcome, retried) = answer.unwrap_or_else(|_| (Err(timed_out(late)), false));
         tell(&sender, sample(begun, false, retried, outcome));
     }
 }
 
-fn timed_out() -> Failure {
+/// Asked so late, because those before it were not answered, that it may not have had a chance.
+fn timed_out(late: Duration) -> Failure {
+    let detail = if late >= LATE {
+        format!(
+            "asked {LATE:?} late or more, because those before it took so long: a lower --rate may be what the program can do"
+        )
+    } else {
+        String::new()
+    };
     Failure {
         kind: Kind::TimedOut,
-        detail: String::new(),
+        detail,
     }
 }
 
@@ -207,6 +219,17 @@ mod tests {
             };
             assert_eq!(last, expected);
         });
+    }
+
+    #[test]
+    fn who_was_asked_late_says_so() {
+        let told = |late: u64| timed_out(Duration::from_secs(late)).detail;
+        assert_eq!(told(9), "");
+        assert!(
+            told(10).starts_with("asked 10s late") && told(19) == told(10),
+            "{}",
+            told(19)
+        );
     }
 
     #[test]

@@ -161,11 +161,13 @@ fn a_new_binary_is_taken_up() {
         .set("SEGUE_PROBATION", "10ms")
         .start();
     segue.ready(1);
-    let speaks = |text: &str| crate::support::wait::until("it speaks", || (segue.stdout() == text).then_some(()));
+    let speaks = |segue: &Segue, text: &str| {
+        crate::support::wait::until("it speaks", || (segue.stdout() == text).then_some(()));
+    };
     // The shell opens the file by its name once it runs.
-    speaks("old\n");
+    speaks(&segue, "old\n");
     let new = script(&files.path().join("new"), "#!/bin/sh\necho new\nexec sleep 1000\n");
     fs::rename(new, &program).unwrap();
     assert_eq!(segue.restart()["outcome"], "replaced");
-    speaks("old\nnew\n");
+    speaks(&segue, "old\nnew\n");
 }
