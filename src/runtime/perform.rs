@@ -121,8 +121,9 @@ impl Supervisor {
     }
 
     fn steer(&mut self, generation: u64) {
-        // Whoever inherits the service from one that crashed is not ready yet.
-        let settled = self.settings.ready != Ready::Started && self.state.serves(generation);
+        // Whoever inherits the service from one that crashed is not ready yet, and is asked on.
+        let ready = self.state.serves(generation);
+        let settled = self.settings.ready != Ready::Started && ready;
         note("steer new connections", self.sockets.steer(generation, settled));
         self.forward_to(generation);
         self.note_replaced(Some(generation));
@@ -133,7 +134,9 @@ impl Supervisor {
         let Some(it) = self.generations.get_mut(&generation) else {
             return;
         };
-        it.stop_probing();
+        if ready {
+            it.stop_probing();
+        }
         let waits = others && self.inherited.foreground;
         let Some(pid) = it.living().map(|main| main.pid).filter(|_| waits) else {
             return;

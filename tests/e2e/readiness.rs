@@ -158,3 +158,53 @@ fn the_first_generation_may_take_its_time() {
     segue.line("generation started", 2);
     segue.line("generation is gone", 1);
 }
+
+/// Whoever serves dies in a restart, and its successor, which does not listen yet, has the new connections from then on. It is asked
+/// until it is ready all the same.
+#[test]
+fn who_inherits_the_service_is_asked_until_it_is_ready() {
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    let (tcp, http) = (format!("tcp:{address}"), format!("http://{address}/generation"));
+    for (proxy, ready) in [
+        (false, "auto"),
+        (false, &tcp),
+        (false, &http),
+        (false, "exec:test -e go"),
+        (true, "auto"),
+        (true, &http),
+    ] {
+        let files = directory();
+        let own = if proxy { "127.0.0.1:$PORT" } else { &address };
+        let waits = "[ $SEGUE_GENERATION = 1 ] || until [ -e go ]; do sleep 0.01; done";
+        let program = script(
+            &files.path().join("program"),
+            &format!("#!/bin/sh\n{waits}\nexec {} {own}\n", hello().display()),
+        );
+        let go = files.path().join("go");
+        std::fs::write(&go, "").unwrap();
+        let mut recipe = Recipe::plain(As::Init, [program])
+            .within(files.path())
+            .set("SEGUE_READY", ready);
+        if proxy {
+            recipe = recipe.set("SEGUE_PROXY", &address);
+        }
+        let mut segue = recipe.start();
+        segue.ready(1);
+        std::fs::remove_file(&go).unwrap();
+        segue.signal(libc::SIGHUP);
+        segue.line("generation started", 2);
+        // Behind the proxy that is a 502, else no answer.
+        let _cut = client::get(loopback(port), "/crash");
+        segue.line("generation is gone", 1);
+        std::fs::write(&go, "").unwrap();
+        segue.ready(2);
+        assert_eq!(
+            client::get(loopback(port), "/generation").unwrap().trim(),
+            "2",
+            "{ready}"
+        );
+        segue.signal(libc::SIGTERM);
+        assert_eq!(segue.wait(), 0, "{ready}");
+    }
+}
