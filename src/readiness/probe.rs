@@ -84,7 +84,7 @@ impl Question {
     async fn request(&self, stream: Box<dyn Stream>) -> Result<(), String> {
         let Some((host, path)) = &self.http else { return Ok(()) };
         let fault = |error: hyper::Error| error.to_string();
-        let (mut sender, mut connection) = caller::handshake(stream).await.map_err(fault)?;
+        let (mut sender, mut driver) = caller::handshake(stream).await.map_err(fault)?;
         let request = Request::get(path)
             .header(HOST, host)
             .header("user-agent", "segue-readiness");
@@ -97,7 +97,7 @@ impl Question {
                 biased;
                 status = &mut answer => break status.map_err(fault)?,
                 // A server may close right after its answer, which is there all the same.
-                _ = connection.as_mut(), if open => open = false,
+                () = driver.over(), if open => open = false,
             }
         };
         judge(status)

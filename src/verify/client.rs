@@ -35,7 +35,7 @@ pub struct Question {
 /// A connection.
 pub(super) struct Link {
     sender: caller::Sender,
-    connection: caller::Driver,
+    driver: caller::Driver,
     /// Is it closed, as far as we know?
     closed: bool,
     /// Has it brought an answer before?
@@ -91,12 +91,12 @@ impl Link {
             stream,
             awaiting: false,
         };
-        let (sender, connection) = caller::handshake(Box::new(wire))
+        let (sender, driver) = caller::handshake(Box::new(wire))
             .await
             .map_err(|error| failure(&error))?;
         Ok(Link {
             sender,
-            connection,
+            driver,
             closed: false,
             used: false,
         })
@@ -107,8 +107,7 @@ impl Link {
         if self.closed {
             return std::future::pending().await;
         }
-        // How it ended is of no interest: nobody waits for an answer.
-        let _how = self.connection.as_mut().await;
+        self.driver.over().await;
         self.closed = true;
     }
 
@@ -116,10 +115,10 @@ impl Link {
         if self.closed {
             return false;
         }
-        let Link { sender, connection, .. } = self;
+        let Link { sender, driver, .. } = self;
         tokio::select! {
             biased;
-            _ = connection.as_mut() => false,
+            () = driver.over() => false,
             ready = sender.ready() => ready.is_ok(),
         }
     }
@@ -132,7 +131,7 @@ impl Link {
             request = request.header(CONNECTION, "close");
         }
         let request = request.body(caller::Body::none())?;
-        let Link { sender, connection, .. } = self;
+        let Link { sender, driver, .. } = self;
         let answer = async {
             let mut response = sender.send_request(request).await?;
             while let Some(frame) = response.frame().await {
@@ -147,7 +146,7 @@ impl Link {
                 biased;
                 status = &mut answer => break status,
                 // What ended it is told to the answer as well.
-                _ = connection.as_mut(), if open => open = false,
+                () = driver.over(), if open => open = false,
             }
         };
         self.closed |= !open;

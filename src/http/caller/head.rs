@@ -95,7 +95,7 @@ mod tests {
             let (mut sender, mut driver) = over(wire, None).await.unwrap();
             let answer = sender.try_send_request(request);
             std::future::poll_fn(|context| {
-                assert!(driver.as_mut().poll(context).is_pending());
+                assert!(driver.poll(context).is_pending());
                 std::task::Poll::Ready(())
             })
             .await;

@@ -5,7 +5,11 @@ mod body;
 mod head;
 mod wire;
 
-use std::pin::Pin;
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
 use hyper::client::conn::http1;
 
@@ -19,8 +23,37 @@ pub(crate) use self::{
 /// Sends requests.
 pub type Sender = http1::SendRequest<Body>;
 
-/// Has to be polled for anything to go on; resolves when the connection is over.
-pub type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+/// Has to be polled for anything to go on; ready when the connection is over, and from then on.
+pub struct Driver(Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>);
+
+impl Driver {
+    /// Goes on. How it ended is told to whoever waits for an answer.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(connection) = &mut self.0 {
+            let _told_elsewhere = ready!(connection.as_mut().poll(context));
+            // At once: a request that was given to it and that it has not begun is given back when it is dropped, and waits for ever if
+            // it is not. It must not be asked again, either.
+            self.0 = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// Goes on until the connection is over.
+    pub async fn over(&mut self) {
+        poll_fn(|context| self.poll(context)).await;
+    }
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = if self.0.is_some() {
+            "Driver(open)"
+        } else {
+            "Driver(over)"
+        };
+        f.write_str(state)
+    }
+}
 
 /// What comes of the beginning.
 pub type Begun = hyper::Result<(Sender, Driver)>;
@@ -37,5 +70,8 @@ pub(crate) async fn over(wire: Wire, buffer: Option<usize>) -> Begun {
         builder.max_buf_size(buffer);
     }
     let (sender, connection) = builder.handshake(wire).await?;
-    Ok((sender, Box::pin(connection.with_upgrades())))
+    Ok((sender, Driver(Some(Box::pin(connection.with_upgrades())))))
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,24 +20,10 @@ use crate::caller::{self, Body, Head, Wire};
 /// A head of 64 KiB fits, and so much of a body is under way.
 const BUFFER: usize = 128 * 1024;
 
-/// Reads and writes; hyper's own future must not be asked once more after its end, which an upgrade is too.
-struct Driver {
-    connection: caller::Driver,
-    ended: bool,
-}
-
-impl Driver {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        // Whoever reads the answer is told of an error there.
-        self.ended = self.ended || self.connection.as_mut().poll(context).is_ready();
-        if self.ended { Poll::Ready(()) } else { Poll::Pending }
-    }
-}
-
 /// A connection to a program.
 pub(super) struct Link {
     sender: caller::Sender,
-    driver: Driver,
+    driver: caller::Driver,
     /// Of the driver's own socket: valid as long as that is.
     socket: RawFd,
     /// Has it answered a request before?
@@ -52,13 +38,10 @@ impl Link {
         let socket = stream.as_raw_fd();
         let head = Head::default();
         let begun = caller::over(Wire::tcp(stream, head.clone()), Some(BUFFER)).await;
-        let (sender, connection) = begun.map_err(io::Error::other)?;
+        let (sender, driver) = begun.map_err(io::Error::other)?;
         Ok(Link {
             sender,
-            driver: Driver {
-                connection,
-                ended: false,
-            },
+            driver,
             socket,
             used: false,
             head,
@@ -115,7 +98,7 @@ impl Link {
 pin_project! {
     /// Drives the connection until the answer is there.
     struct Ask<'a, F> {
-        driver: &'a mut Driver,
+        driver: &'a mut caller::Driver,
         #[pin]
         answer: F,
     }

@@ -1,10 +1,17 @@
 //! TRIES what becomes of requests while generations come, go and fail.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
 };
 
 use super::{LONG, OK, Proxy, front, listener, program, talk, until, wait_for, with};
@@ -79,33 +86,55 @@ async fn a_connection_that_is_refused_is_tried_again_on_whoever_serves() {
     assert!(waits.await.unwrap().ends_with("ok"));
 }
 
+/// When a program closes a connection on which it has answered.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Closes {
+    AtOnce,
+    WhileIdle,
+    WithTheNextRequest,
+}
+
 /// Programs close connections that are idle; some as soon as the next request comes.
 #[tokio::test]
 async fn an_idle_connection_that_was_closed_costs_no_request() {
-    for at_once in [true, false] {
-        let port = program(move |mut stream: TcpStream| async move {
-            let head = until(&mut stream, "\r\n\r\n").await;
-            // Sent once more, it is what it was.
-            let whole = head.starts_with("DELETE /a?b HTTP/1.1\r\n") && head.contains("x-mine: 1\r\n");
-            let answer = if whole {
-                OK
-            } else {
-                "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
-            };
-            stream.write_all(answer.as_bytes()).await.unwrap();
-            if !at_once {
-                until(&mut stream, "\r\n\r\n").await;
+    for closes in [Closes::AtOnce, Closes::WhileIdle, Closes::WithTheNextRequest] {
+        let (close, closed) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (word, count) = (Arc::clone(&close), Arc::clone(&closed));
+        let port = program(move |mut stream: TcpStream| {
+            let (word, count) = (Arc::clone(&word), Arc::clone(&count));
+            async move {
+                let head = until(&mut stream, "\r\n\r\n").await;
+                // Sent once more, it is what it was.
+                let whole = head.starts_with("DELETE /a?b HTTP/1.1\r\n") && head.contains("x-mine: 1\r\n");
+                let answer = if whole {
+                    OK
+                } else {
+                    "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
+                };
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                match closes {
+                    Closes::AtOnce => {}
+                    Closes::WhileIdle => word.acquire().await.unwrap().forget(),
+                    Closes::WithTheNextRequest => drop(until(&mut stream, "\r\n\r\n").await),
+                }
+                drop(stream);
+                count.fetch_add(1, Relaxed);
             }
         })
         .await;
         let (_, front) = with(port).await;
         let mut client = TcpStream::connect(front).await.unwrap();
-        for _ in 0..5 {
+        for request in 1..=5 {
             client
                 .write_all(b"DELETE /a?b HTTP/1.1\r\nHost: x\r\nX-Mine: 1\r\n\r\n")
                 .await
                 .unwrap();
-            assert!(until(&mut client, "\r\n\r\n").await.starts_with("HTTP/1.1 200 "));
+            let answer = until(&mut client, "ok").await;
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{closes:?}: {answer}");
+            if closes == Closes::WhileIdle {
+                close.add_permits(1);
+                wait_for("it is closed", || closed.load(Relaxed) == request).await;
+            }
         }
     }
 }
