@@ -49,7 +49,7 @@ check:
 	@echo 'the library needs nothing of the entrypoint'
 	@! cargo tree --locked --edges normal --prefix none --no-default-features --features serve \
 	  | grep -E '^(clap|serde|tracing-subscriber|prometheus|signal-hook|netlink|envy|axum)'
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --workspace
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --no-default-features --features serve
 
 bench: setup build

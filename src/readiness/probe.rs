@@ -89,18 +89,9 @@ impl Question {
             .header(HOST, host)
             .header("user-agent", "segue-readiness");
         let request = request.body(Body::none()).map_err(|error| error.to_string())?;
-        let answer = async { sender.send_request(request).await.map(|response| response.status()) };
-        tokio::pin!(answer);
-        let mut open = true;
-        let status = loop {
-            tokio::select! {
-                biased;
-                status = &mut answer => break status.map_err(fault)?,
-                // A server may close right after its answer, which is there all the same.
-                () = driver.over(), if open => open = false,
-            }
-        };
-        judge(status)
+        // A server may close right after its answer, which is there all the same.
+        let answer = driver.until(sender.send_request(request)).await;
+        judge(answer.map_err(|error| fault(*error))?.status())
     }
 }
 

@@ -36,8 +36,6 @@ pub struct Question {
 pub(super) struct Link {
     sender: caller::Sender,
     driver: caller::Driver,
-    /// Is it closed, as far as we know?
-    closed: bool,
     /// Has it brought an answer before?
     used: bool,
 }
@@ -61,12 +59,12 @@ impl Question {
             let used = open.used;
             match open.exchange(self, false).await {
                 Ok(()) => {
-                    *link = (!open.closed).then_some(open);
+                    *link = (!open.driver.is_over()).then_some(open);
                     return (Ok(()), retried);
                 }
                 Err(error) if used && !retried && is_unheard(&*error) => retried = true,
                 Err(error) => {
-                    *link = (!open.closed && error.is::<Status>()).then_some(open);
+                    *link = (!open.driver.is_over() && error.is::<Status>()).then_some(open);
                     return (Err(failure(&*error)), retried);
                 }
             }
@@ -97,24 +95,19 @@ impl Link {
         Ok(Link {
             sender,
             driver,
-            closed: false,
             used: false,
         })
     }
 
     /// Waits until the program closes it; for ever if it has.
     pub(super) async fn closed(&mut self) {
-        if self.closed {
+        if self.driver.is_over() {
             return std::future::pending().await;
         }
         self.driver.over().await;
-        self.closed = true;
     }
 
     async fn is_ready(&mut self) -> bool {
-        if self.closed {
-            return false;
-        }
         let Link { sender, driver, .. } = self;
         tokio::select! {
             biased;
@@ -139,18 +132,8 @@ impl Link {
             }
             Ok::<_, hyper::Error>(response.status())
         };
-        tokio::pin!(answer);
-        let mut open = true;
-        let status = loop {
-            tokio::select! {
-                biased;
-                status = &mut answer => break status,
-                // What ended it is told to the answer as well.
-                () = driver.over(), if open => open = false,
-            }
-        };
-        self.closed |= !open;
-        let status = status?;
+        // What ended the connection is told to the answer as well.
+        let status = driver.until(answer).await.map_err(|error| *error)?;
         self.used = true;
         if status.is_success() {
             Ok(())

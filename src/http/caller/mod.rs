@@ -12,6 +12,7 @@ use std::{
 };
 
 use hyper::client::conn::http1;
+use pin_project_lite::pin_project;
 
 pub use self::{body::Body, wire::Stream};
 pub(crate) use self::{
@@ -41,6 +42,41 @@ impl Driver {
     /// Goes on until the connection is over.
     pub async fn over(&mut self) {
         poll_fn(|context| self.poll(context)).await;
+    }
+
+    /// Is it over, as far as anybody has looked?
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Goes on until an answer is there. Its error is boxed: it may hold the request, and is rare.
+    pub fn until<F, T, E>(&mut self, answer: F) -> impl Future<Output = Result<T, Box<E>>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        Until { driver: self, answer }
+    }
+}
+
+pin_project! {
+    struct Until<'a, F> {
+        driver: &'a mut Driver,
+        #[pin]
+        answer: F,
+    }
+}
+
+impl<F, T, E> Future for Until<'_, F>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    type Output = Result<T, Box<E>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let it = self.project();
+        let _over = it.driver.poll(context);
+        it.answer.poll(context).map_err(Box::new)
     }
 }
 

@@ -18,8 +18,7 @@ static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection"
 /// What HTTP/1.0 clients that name no host are taken to mean.
 const NO_NAME: &str = "localhost";
 
-/// Which fields are there, of those that matter here. Found out in one walk through all of them: to ask for each would take longer
-/// than all the rest.
+/// Which fields are there, of those that matter here. Found out in one walk through all of them: to ask for each would hash each name.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Present {
     connection: bool,

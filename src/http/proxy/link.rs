@@ -6,13 +6,11 @@ use std::{
     io,
     net::SocketAddr,
     os::fd::{AsRawFd, RawFd},
-    pin::Pin,
     task::{Context, Poll},
 };
 
 use hyper::{Request, Response, body::Incoming, client::conn::TrySendError};
 use nix::sys::socket::{MsgFlags, recv};
-use pin_project_lite::pin_project;
 use tokio::{net::TcpStream, task::AbortHandle};
 
 use crate::caller::{self, Body, Head, Wire};
@@ -56,10 +54,7 @@ impl Link {
         twice: bool,
     ) -> impl Future<Output = Result<Response<Incoming>, Box<TrySendError<Request<Body>>>>> {
         self.head.begin(twice && self.used);
-        Ask {
-            answer: self.sender.try_send_request(request),
-            driver: &mut self.driver,
-        }
+        self.driver.until(self.sender.try_send_request(request))
     }
 
     /// The request that has failed, if it may be sent twice.
@@ -92,29 +87,6 @@ impl Link {
             task: task.abort_handle(),
             _sender: sender,
         }
-    }
-}
-
-pin_project! {
-    /// Drives the connection until the answer is there.
-    struct Ask<'a, F> {
-        driver: &'a mut caller::Driver,
-        #[pin]
-        answer: F,
-    }
-}
-
-impl<F, T, E> Future for Ask<'_, F>
-where
-    F: Future<Output = Result<T, E>>,
-{
-    type Output = Result<T, Box<E>>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let it = self.project();
-        let _over = it.driver.poll(context);
-        // The error is the larger one by far, and rare.
-        it.answer.poll(context).map_err(Box::new)
     }
 }
 

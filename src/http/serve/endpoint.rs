@@ -57,7 +57,9 @@ impl Future for Infallibly {
 }
 
 impl Server {
-    /// Serves until the shutdown resolves and everything is drained, as [`Server::serve`] does.
+    /// Serves until the shutdown resolves and everything is drained, as [`Server::serve`] does. (Boxed, or it would be compiled where
+    /// it is waited for.)
+    #[doc(hidden)]
     pub fn serve_endpoint(
         self,
         listeners: Vec<Listener>,
