@@ -1,5 +1,5 @@
 //! SERVES what segue itself answers. All of it is of one known type, so that the server is there once in the binary, and compiled
-//! here, for speed.
+//! here, for speed. It answers nothing by itself, and looks into no request.
 
 use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc};
 
