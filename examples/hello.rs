@@ -149,7 +149,7 @@ impl Hello {
             (&Method::GET, "/") => (StatusCode::OK, 0, greeting),
             (&Method::GET, "/slow") => (StatusCode::OK, asked.unwrap_or(1000), greeting),
             (&Method::GET, "/generation") => (StatusCode::OK, 0, self.generation.clone()),
-            (&Method::GET, "/crash") => process::abort(),
+            (_, "/crash") => process::abort(),
             _ => (StatusCode::NOT_FOUND, 0, "not found\n".to_owned()),
         };
         sleep(self.work + Duration::from_millis(pause)).await;

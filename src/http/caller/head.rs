@@ -1,5 +1,5 @@
 //! REMEMBERS the head of the last request that went over a connection, as it was written, so that it can be sent once more over
-//! another one. To keep the bytes costs less than to keep a second request, which is almost never wanted.
+//! another one, and whether nobody has read it. To keep the bytes costs less than to keep a second request, which is almost never wanted.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,6 +21,7 @@ pub(crate) struct Head(Arc<Mutex<State>>);
 struct State {
     wanted: bool,
     bytes: Vec<u8>,
+    unread: bool,
 }
 
 impl Head {
@@ -38,6 +39,17 @@ impl Head {
         if std::mem::take(&mut state.wanted) {
             pieces.for_each(|piece| state.bytes.extend_from_slice(piece));
         }
+    }
+
+    /// The connection was reset: the other end has thrown away what was sent, or part of it, before its program read it. (For one that
+    /// has read all that came, a close and an end of its process are no reset.)
+    pub(crate) fn reset(&self) {
+        self.lock().unread = true;
+    }
+
+    /// Did nobody read all of what was sent?
+    pub(crate) fn is_unread(&self) -> bool {
+        self.lock().unread
     }
 
     /// The same request once more, if it was written and remembered.

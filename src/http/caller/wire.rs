@@ -48,7 +48,24 @@ impl Wire {
 
 impl Read for Wire {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, into)
+        let read = Pin::new(&mut self.stream).poll_read(context, into);
+        if let Poll::Ready(Err(error)) = &read
+            && error.kind() == io::ErrorKind::ConnectionReset
+        {
+            self.head.reset();
+        }
+        read
+    }
+}
+
+/// A reset that came behind the end shows as the end, and stays untold until it is asked for.
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if let Either::Left(stream) = self.stream.inner()
+            && let Ok(Some(_)) = stream.take_error()
+        {
+            self.head.reset();
+        }
     }
 }
 

@@ -55,6 +55,8 @@ struct Exchange {
     twice: bool,
     /// On a connection that is new?
     afresh: bool,
+    /// Was it sent over a new connection before, and read by nobody?
+    unread: bool,
     /// When waiting is over; `None` before the first wait. (Inside: `None` is never.)
     until: Option<Option<Instant>>,
     pause: Duration,
@@ -86,6 +88,7 @@ impl Exchange {
             twice: empty && request.method().is_idempotent(),
             request: Some(request),
             afresh: false,
+            unread: false,
             until: None,
             pause: PAUSE,
         }
@@ -143,7 +146,10 @@ impl Exchange {
     /// Has the request again, if it may be sent once more.
     fn regain(&mut self, mut error: TrySendError<Request<caller::Body>>, link: &Link) -> hyper::Result<()> {
         self.request = error.take_message();
-        if self.request.is_none() {
+        // What ended a used connection may have been its idle time. A new one that is reset, once, was in the queue of a listener that
+        // closed, or of a process that ended; if the request was read, it may be what ended it, and would end the next one, too.
+        let again = link.used || (link.is_unread() && !std::mem::replace(&mut self.unread, true));
+        if self.request.is_none() && again {
             self.request = link.again();
             self.afresh = true;
         }

@@ -47,14 +47,19 @@ impl Link {
     }
 
     /// Asks; the head of the answer. An error that holds the request says that nothing of it was sent. May it be sent twice, where
-    /// the program may have closed the connection before it came?
+    /// the program may not have seen it?
     pub(super) fn ask(
         &mut self,
         request: Request<Body>,
         twice: bool,
     ) -> impl Future<Output = Result<Response<Incoming>, Box<TrySendError<Request<Body>>>>> {
-        self.head.begin(twice && self.used);
+        self.head.begin(twice);
         self.driver.until(self.sender.try_send_request(request))
+    }
+
+    /// Nobody has read the request that has failed, or not all of it: the program ended while it was in a queue of the kernel.
+    pub(super) fn is_unread(&self) -> bool {
+        self.head.is_unread()
     }
 
     /// The request that has failed, if it may be sent twice.

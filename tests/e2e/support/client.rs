@@ -67,16 +67,29 @@ impl fmt::Display for Tally {
 
 /// One request over a connection of its own; the body.
 pub fn get(address: SocketAddr, path: &str) -> io::Result<String> {
+    ask(address, "GET", path)
+}
+
+/// One request that must not be sent twice.
+pub fn post(address: SocketAddr, path: &str) -> io::Result<String> {
+    ask(address, "POST", path)
+}
+
+fn ask(address: SocketAddr, method: &str, path: &str) -> io::Result<String> {
     let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    exchange(stream, path)
+    exchange_by(method, stream, path)
 }
 
 /// One request over this connection, which ends with it.
-pub fn exchange(mut stream: impl Read + Write, path: &str) -> io::Result<String> {
+pub fn exchange(stream: impl Read + Write, path: &str) -> io::Result<String> {
+    exchange_by("GET", stream, path)
+}
+
+fn exchange_by(method: &str, mut stream: impl Read + Write, path: &str) -> io::Result<String> {
     // In one piece: a server that reads once would answer the first of several, and close under the others.
-    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;

@@ -174,6 +174,64 @@ async fn a_request_that_was_sent_and_not_answered_fails() {
     assert!(until(&mut client, "answer\n").await.starts_with("HTTP/1.1 502 "));
 }
 
+/// What a program does with a connection of its queue.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Ends {
+    /// As the kernel closes one that was not accepted.
+    Unread,
+    /// Before the request comes, or while it does.
+    AtOnce,
+    Read,
+    Answered,
+}
+
+/// Whoever is in the queue of a program that ends was not heard, and is heard by the next; once, so that nothing is asked for ever.
+#[tokio::test]
+async fn a_request_that_nobody_has_read_is_sent_once_more() {
+    use Ends::{Answered, AtOnce, Read, Unread};
+    let cases: [(&str, &'static [Ends], &str, usize); 7] = [
+        ("GET", &[Unread, Answered], "200", 2),
+        ("GET", &[AtOnce, Answered], "200", 2),
+        ("GET", &[Unread, Unread, Answered], "502", 2),
+        ("GET", &[Unread, Read, Answered], "502", 2),
+        ("GET", &[Read, Answered], "502", 1),
+        ("POST", &[Unread, Answered], "502", 1),
+        ("PUT", &[Unread, Answered], "200", 2),
+    ];
+    for (method, ends, status, connections) in cases {
+        let count = Arc::new(AtomicUsize::new(0));
+        let accepted = Arc::clone(&count);
+        let port = program(move |mut stream: TcpStream| {
+            let end = ends[accepted.fetch_add(1, Relaxed)];
+            async move {
+                let mut seen = [0; 1024];
+                match end {
+                    AtOnce => return,
+                    Unread => {
+                        while !seen.windows(4).any(|it| it == b"\r\n\r\n") {
+                            stream.peek(&mut seen).await.unwrap();
+                        }
+                    }
+                    Read | Answered => drop(until(&mut stream, "\r\n\r\n").await),
+                }
+                if end == Answered {
+                    stream.write_all(OK.as_bytes()).await.unwrap();
+                }
+            }
+        })
+        .await;
+        let (proxy, front) = with(port).await;
+        let request = format!("{method} / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let come = talk(front, request.as_bytes()).await;
+        assert!(
+            come.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{method} {ends:?}: {come}"
+        );
+        assert_eq!(count.load(Relaxed), connections, "{method} {ends:?}");
+        assert_eq!((proxy.load(1).unanswered, proxy.waiting()), (0, 0));
+    }
+}
+
 #[tokio::test]
 async fn what_is_under_way_finishes_where_it_began() {
     let old = program(async |mut stream: TcpStream| {
