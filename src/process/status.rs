@@ -23,14 +23,24 @@ pub struct Status {
 }
 
 impl Status {
-    /// Has the program a handler for this signal that tells something of it? The runtimes of Go and Java install handlers
-    /// for whatever they can, faults and file limits among them, and end at once all the same unless the program says more.
+    /// Has the program a handler for this signal that tells something of it? Many runtimes install handlers of their own, those of
+    /// SIGTERM among them, and end at once all the same unless the program says more.
     #[must_use]
     pub fn handles(&self, signal: i32) -> bool {
-        let everything = [libc::SIGFPE, libc::SIGXFSZ]
-            .iter()
-            .all(|it| self.catches.contains(*it));
-        self.catches.contains(signal) && !everything
+        self.catches.contains(signal) && !self.has_handlers_of_a_runtime()
+    }
+
+    /// They give themselves away by the faults that they catch: Go and Java all of them, Ruby and Node some. Rust's library catches
+    /// two for the sake of its messages, and leaves all other signals to the program. Node catches none on machines where its engine
+    /// has no use for them, but two signals that end it, and one that begins to debug.
+    fn has_handlers_of_a_runtime(&self) -> bool {
+        let caught = |signals: std::ops::Range<i32>| signals.filter(|it| self.catches.contains(*it));
+        let faults = caught(1..32).filter(|it| [libc::SIGILL, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV].contains(it));
+        match faults.collect::<Vec<i32>>()[..] {
+            [] => caught(1..32).eq([libc::SIGINT, libc::SIGUSR1, libc::SIGTERM]),
+            [libc::SIGBUS, libc::SIGSEGV] => false,
+            _ => true,
+        }
     }
 
     /// Has it this capability?
@@ -77,17 +87,25 @@ mod tests {
         assert_eq!(parse("Uid:\t0"), None);
     }
 
-    /// Masks as a Go and a Java server had them, and nginx.
+    /// Masks as servers had them in Go, Java, Ruby and Node, and as Node's would be without WebAssembly; of nginx and hyper.
     #[test]
     fn runtimes_that_catch_everything_handle_nothing() {
         let with = |mask: &str| {
             let text = format!("Tgid:\t1\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nSigCgt:\t{mask}\nCapEff:\t0\n");
             parse(&text).unwrap()
         };
-        for runtime in ["fffffffd7fc1fefd", "2000000101005ccd"] {
+        for runtime in [
+            "fffffffd7fc1fefd",
+            "2000000101005ccd",
+            "0000000042017e4f",
+            "0000000100004602",
+            "0000000100004202",
+        ] {
             assert!(!with(runtime).handles(15), "{runtime}");
         }
-        assert!(with("0000000198016a07").handles(3) && with("0000000198016a07").handles(15));
+        let nginx = with("0000000198016a07");
+        assert!(nginx.handles(3) && nginx.handles(15));
+        assert!(with("0000000000004440").handles(15) && !with("0000000000000440").handles(15));
     }
 
     #[test]

@@ -461,10 +461,22 @@ fn kept_connections_of_a_naive_program_finish_what_they_began() {
     assert!(segue.lines("connections cut at the deadline").is_empty());
 }
 
-/// A handler says that a program drains itself, but not where a runtime (of Go, of Java) catches all that it can: here one that
-/// does, and ends at once on SIGTERM.
+/// A handler says that a program drains itself, but not where it is a runtime's: here Node's own, and one that catches all that it
+/// can, as those of Go and Java do. Both end at once on SIGTERM.
 #[test]
-fn a_runtime_that_catches_everything_is_waited_for() {
+fn a_runtime_that_handles_the_stop_signal_is_waited_for() {
+    let port = free_port();
+    let slow = "const body = `hello from generation ${process.env.SEGUE_GENERATION}\\n`;\n\
+                const answer = (request, response) => {\n\
+                \x20   console.log('asked');\n\
+                \x20   setTimeout(() => response.end(body), 1000);\n\
+                };\n\
+                require('http').createServer(answer).listen(process.argv[1]);";
+    is_waited_for(port, &["node", "-e", slow, &port.to_string()], |segue, requests| {
+        wait::until("it is asked", || {
+            (segue.stdout().matches("asked").count() == requests).then_some(())
+        });
+    });
     let (files, port) = (directory(), free_port());
     Server::Python.words(port, files.path(), "");
     let naive = files.path().join("naive.py");
@@ -473,6 +485,11 @@ fn a_runtime_that_catches_everything_is_waited_for() {
                \x20   signal.signal(number, lambda number, _: os._exit(128 + number))\n";
     std::fs::write(&naive, text.replace("\nhost = ", &format!("\n{all}host = "))).unwrap();
     let words = ["/usr/bin/python3", naive.to_str().unwrap(), &port.to_string()];
+    is_waited_for(port, &words, |segue, _| under_way(segue, 1));
+}
+
+/// `asked` waits until the newest generation has so many requests, all of them together, of which the last takes a second.
+fn is_waited_for(port: u16, words: &[&str], asked: impl Fn(&Segue, usize)) {
     let mut segue = Recipe::plain(As::Init, words)
         .set("WORK", "1")
         .set("SEGUE_PROBATION", "50ms")
@@ -480,7 +497,7 @@ fn a_runtime_that_catches_everything_is_waited_for() {
     segue.ready(1);
     for generation in 1..=2 {
         let request = std::thread::spawn(move || client::get(loopback(port), "/"));
-        under_way(&segue, 1);
+        asked(&segue, generation);
         if generation == 1 {
             assert_eq!(segue.restart()["outcome"], "replaced");
         } else {
