@@ -228,6 +228,18 @@ impl Sockets {
         self.each(|group| group.steer(generation))
     }
 
+    /// The generation has had its time. If it serves, and has said that it is ready, connections wait for it no more where it does
+    /// not listen; the addresses where they did.
+    pub fn settle(&mut self, generation: u64) -> Vec<(Place, io::Result<()>)> {
+        if self.serving != Some(generation) || !self.settled {
+            return Vec::new();
+        }
+        let waiting = self.groups().filter(|group| group.waits_for(generation));
+        let settled = waiting.map(|group| (group.place().clone(), group.give_up())).collect();
+        self.bound.retain(|group| !group.is_empty());
+        settled
+    }
+
     /// Lets new connections wait for the next generation to begin.
     pub fn hold(&mut self) -> io::Result<()> {
         self.serving = None;

@@ -22,6 +22,11 @@ pub enum Action {
         /// To whom.
         generation: u64,
     },
+    /// It has had time to listen: nobody waits any more for it to listen where it does not.
+    Settle {
+        /// Who serves.
+        generation: u64,
+    },
     /// Tell by `Drained` when this generation's connections are finished.
     Drain {
         /// Whose connections.

@@ -11,6 +11,9 @@ pub(super) const LEFTOVER_GRACE: Duration = Duration::from_secs(5);
 /// whom segue may not signal. (As PID 1, segue's own exit takes it along.)
 pub(super) const KILL_GRACE: Duration = Duration::from_secs(2);
 
+/// How long one that serves may take to listen on whatever else connections wait at, at least.
+pub(super) const SETTLING: Duration = Duration::from_secs(1);
+
 /// Never more generations than this live at once.
 pub(super) const GENERATIONS_LIMIT: usize = 3;
 
@@ -37,7 +40,7 @@ pub struct Limits {
     pub restart_max_delay: Duration,
     /// Such starts in a row before giving up; `None` = never give up.
     pub restart_limit: Option<u32>,
-    /// Up-time that resets the count.
+    /// Up-time that resets the count, and after which connections wait nowhere for what it does not listen on.
     pub stable_delay: Duration,
     /// Is there a command before each generation?
     pub pre_start: bool,

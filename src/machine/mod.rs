@@ -141,7 +141,8 @@ impl Turn<'_> {
                 Some(Role::Draining) => self.terminate(generation),
                 Some(Role::Terminating | Role::Leaving) => self.kill(generation),
                 Some(Role::Killed) => self.abandon(generation),
-                Some(Role::Serving | Role::Standby) | None => {}
+                Some(Role::Serving) => self.settle(generation),
+                Some(Role::Standby) | None => {}
             }
         }
         self.retry_if_due();

@@ -298,6 +298,9 @@ impl World {
                 );
                 self.steered = Some(*generation);
             }
+            Action::Settle { generation } => {
+                prop_assert!(self.state.serves(*generation), "settles who does not serve");
+            }
             Action::Terminate { generation } => {
                 prop_assert!(self.living.contains_key(generation), "a stop signal for nobody");
                 self.terminated.push(*generation);

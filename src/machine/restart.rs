@@ -2,7 +2,7 @@
 
 use super::{
     Action, Mode, Outcome, Phase, Reason, Report, Role, Turn,
-    limits::{GENERATIONS_LIMIT, LEFTOVER_GRACE},
+    limits::{GENERATIONS_LIMIT, LEFTOVER_GRACE, SETTLING},
     state::{Restart, Stage},
 };
 
@@ -118,15 +118,32 @@ impl Turn<'_> {
                 self.state.current = Some(new);
                 if let Some(generation) = self.state.generation_mut(old) {
                     generation.role = Role::Standby;
+                    generation.until = None;
                 }
                 self.end_probation_if_over();
             }
             Stage::Alone { new } if new == number => {
+                self.settle_later(new);
                 self.report(Outcome::Replaced);
                 self.next_in_queue();
             }
             Stage::Clearing | Stage::Candidate { .. } | Stage::Alone { .. } | Stage::Probation { .. } => {}
         }
+    }
+
+    /// Connections that wait for a predecessor which is gone wait for this one now, wherever it comes to listen.
+    fn settle_later(&mut self, number: u64) {
+        let until = self.after(self.limits.stable_delay.max(SETTLING));
+        if let Some(generation) = self.state.generation_mut(number) {
+            generation.until = Some(until);
+        }
+    }
+
+    pub(super) fn settle(&mut self, number: u64) {
+        if let Some(generation) = self.state.generation_mut(number) {
+            generation.until = None;
+        }
+        self.act(Action::Settle { generation: number });
     }
 
     pub(super) fn end_probation_if_over(&mut self) {
@@ -181,6 +198,7 @@ impl Turn<'_> {
         }
         if steered {
             self.act(Action::Steer { generation: old });
+            self.settle_later(old);
         }
         if self.state.role(new).is_some_and(|role| role != Role::Leaving) {
             self.kill(new);

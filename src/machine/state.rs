@@ -69,7 +69,7 @@ pub struct Generation {
     pub since: Instant,
     /// Was its program asked for? Until then its only process is the pre-start command.
     pub(super) has_program: bool,
-    /// When the present role has lasted too long.
+    /// When the present role has lasted too long; of one that serves, when it has had time to listen.
     pub(super) until: Option<Instant>,
     /// When it is killed, whatever its role.
     pub(super) kill_by: Option<Instant>,

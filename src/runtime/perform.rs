@@ -28,6 +28,7 @@ impl Supervisor {
                 }
             }
             Action::Steer { generation } => self.steer(*generation),
+            Action::Settle { generation } => self.settle(*generation),
             Action::Drain { generation, last } => {
                 if let Some(it) = self.generations.get_mut(generation) {
                     it.drains_since.get_or_insert_with(std::time::Instant::now);
@@ -143,6 +144,19 @@ impl Supervisor {
         };
         terminal::give_to(pid);
         self.wake_if_stopped(generation, pid);
+    }
+
+    /// (Of a program whose readiness nobody has seen it is not known when it will listen.)
+    fn settle(&mut self, generation: u64) {
+        for (place, given_up) in self.sockets.settle(generation) {
+            let address = place.to_string();
+            tracing::info!(
+                generation,
+                address,
+                "connections are refused there from now on, as it does not listen"
+            );
+            note("refuse connections there", given_up);
+        }
     }
 
     /// New connections go to this generation, or wait; those of the others are theirs from now on.

@@ -164,6 +164,7 @@ fn say(action: &Action) -> String {
         Action::Prepare { generation } => format!("prepare {generation}"),
         Action::Start { generation } => format!("start {generation}"),
         Action::Steer { generation } => format!("steer to {generation}"),
+        Action::Settle { generation } => format!("settle {generation}"),
         Action::Drain {
             generation,
             last: false,

@@ -21,7 +21,7 @@ settings! {
             "from the request to SIGKILL, all phases together; `0` never kills";
         drain "SEGUE_DRAIN": DrainMode = "auto",
             "`connections` waits for them before the stop signal, `signal` sends it at once and the program drains itself; \
-             `auto` is `signal` if the program has a handler for the stop signal (not the runtimes of Go and Java, which catch all)";
+             `auto` is `signal` if the program has a handler for the stop signal (not one of a language's runtime: Go, Java, Node, Ruby)";
         drain_delay "SEGUE_DRAIN_DELAY": Duration = "0s",
             "after a stop request: not ready, still accepting (load balancers need time to look away)";
         drain_timeout "SEGUE_DRAIN_TIMEOUT": Option<Duration> = "" ("half of the stop timeout"),
@@ -60,7 +60,7 @@ settings! {
         restart_limit "SEGUE_RESTART_LIMIT": u32 = "5",
             "restarts in a row before giving up with the program's code";
         stable_delay "SEGUE_STABLE_DELAY": Duration = "10s",
-            "up-time that resets the count";
+            "up-time that resets the count, and after which connections wait nowhere for the program to listen";
     }
     "Program" {
         signal_map "SEGUE_SIGNAL_MAP": SignalMap = "",

@@ -190,7 +190,8 @@ def spawn(s, name):
     threading.Thread(target=serve, args=(s, name), daemon=True).start()
 "#;
 
-fn server(how: As, script: &str) -> Recipe {
+/// A program of which each listener answers with its name and the generation.
+pub fn server(how: As, script: &str) -> Recipe {
     python(how, &format!("{SERVE}{script}"))
 }
 
@@ -352,26 +353,6 @@ fn an_address_may_become_wider_or_narrower() {
             (answer == format!("x {generation}\n")).then_some(())
         });
     }
-}
-
-/// What the old generation has closed since is no measure for the new one, and refuses connections at the latest then.
-#[test]
-fn a_listener_that_was_closed_is_not_waited_for() {
-    let (stays, goes) = (free_port(), free_port());
-    let script = format!(
-        "s = listener(('127.0.0.1', {stays}))\n\
-         if os.environ['SEGUE_GENERATION'] == '1':\n\
-        \x20   t = listener(('127.0.0.1', {goes})); t.close()\n\
-        \x20   print('closed', flush=True)\n\
-         serve(s, 'x')\n"
-    );
-    let mut segue = server(As::Init, &script).start();
-    wait::until("it has closed", || segue.stdout().contains("closed").then_some(()));
-    segue.ready(1);
-    assert_eq!(segue.restart()["outcome"], "replaced");
-    assert_eq!(client::get(loopback(stays), "/").unwrap(), "x 2\n");
-    let refused = client::get(loopback(goes), "/").unwrap_err();
-    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
 }
 
 /// Multipath TCP, on which Go's servers listen: the clients are served, restarts and all.

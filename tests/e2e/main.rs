@@ -22,6 +22,7 @@ mod docker;
 mod ending;
 mod far;
 mod faults;
+mod given_up;
 mod hostile;
 mod image;
 mod init;

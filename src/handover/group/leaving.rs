@@ -28,13 +28,31 @@ impl Group {
             Some(serving) if settled && self.find(Some(serving)).is_none() => self.chosen.clear(),
             Some(_) | None => {}
         }
+        self.let_spares_go();
+        self.reattach()
+    }
+
+    /// Does nobody accept the connections that come here, and has the generation no socket to accept them at?
+    pub fn waits_for(&self, generation: u64) -> bool {
+        let nobody = |id: &MemberId| self.members.get(id).is_some_and(|it| it.owner.is_none());
+        let waits = self.chosen.iter().any(|id| Some(*id) != self.refuser) && self.chosen.iter().all(nobody);
+        waits && self.count(generation) == 0
+    }
+
+    /// Connections are refused from now on, and those that wait are reset.
+    pub fn give_up(&mut self) -> io::Result<()> {
+        self.chosen.clear();
+        self.let_spares_go();
+        self.reattach()
+    }
+
+    fn let_spares_go(&mut self) {
         let spare: Vec<MemberId> = self.order.iter().filter(|id| self.is_spare(*id)).collect();
         for id in spare.into_iter().rev() {
             if self.order.may_leave(id, &self.chosen) {
                 self.leave(id);
             }
         }
-        self.reattach()
     }
 
     fn is_spare(&self, id: MemberId) -> bool {

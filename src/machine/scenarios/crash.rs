@@ -1,5 +1,7 @@
 //! The program ends by itself: `SEGUE_RESTART`.
 
+use std::time::Duration;
+
 use super::*;
 
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -54,6 +56,38 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 (40.0, exited(2, 1)),
                 (40.0, emptied(2)),
                 (41.0, TIME),
+            ]),
+        },
+        Scenario {
+            name: "crashes: whoever comes after one that is gone has some time to listen wherever connections wait",
+            limits: |l| l.policy = Policy::Always,
+            happenings: up(&[
+                (5.0, exited(1, 1)),
+                (5.0, emptied(1)),
+                (6.0, TIME),
+                (6.0, started(2)),
+                (6.5, ready(2)),
+                (16.5, TIME),
+            ]),
+        },
+        Scenario {
+            name: "crashes: that time is a second at least, and begins again after a roll-back",
+            limits: |l| {
+                l.policy = Policy::Always;
+                l.stable_delay = Duration::ZERO;
+            },
+            happenings: up(&[
+                (5.0, exited(1, 1)),
+                (5.0, emptied(1)),
+                (6.0, TIME),
+                (6.0, started(2)),
+                (6.5, ready(2)),
+                (6.6, HUP),
+                (6.6, started(3)),
+                (6.7, ready(3)),
+                (6.9, exited(3, 1)),
+                (6.9, emptied(3)),
+                (7.9, TIME),
             ]),
         },
         Scenario {
