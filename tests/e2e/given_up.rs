@@ -62,7 +62,7 @@ fn an_address_that_the_successor_has_not_is_given_up() {
             .set("SEGUE_RESTART_MODE", mode)
             .set("SEGUE_RESTART", "always")
             .set("SEGUE_RESTART_DELAY", "300ms")
-            .set("SEGUE_STABLE_DELAY", "0s")
+            .set("SEGUE_STABLE_DELAY", "3s")
             .start();
         segue.ready(1);
         end(&mut segue);
