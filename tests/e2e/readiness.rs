@@ -191,11 +191,13 @@ fn who_inherits_the_service_is_asked_until_it_is_ready() {
         }
         let mut segue = recipe.start();
         segue.ready(1);
+        // (The command says nothing of that.)
+        wait::until("it serves", || client::get(loopback(port), "/generation").ok());
         std::fs::remove_file(&go).unwrap();
         segue.signal(libc::SIGHUP);
         segue.line("generation started", 2);
         // Behind the proxy that is a 502, else no answer.
-        let _cut = client::get(loopback(port), "/crash");
+        let _cut = client::post(loopback(port), "/crash");
         segue.line("generation is gone", 1);
         std::fs::write(&go, "").unwrap();
         segue.ready(2);
