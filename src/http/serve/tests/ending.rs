@@ -31,7 +31,7 @@ async fn with_nobody_there_it_ends_at_once() {
     trial.stop().await;
     let report = trial.report().await;
     assert_eq!((report.accepted, report.drained, report.cut.all()), (0, 0, 0));
-    assert!(report.took < Duration::from_secs(1), "{report}");
+    assert!(report.took < Duration::from_secs(5), "{report}");
 }
 
 #[tokio::test]
