@@ -229,15 +229,16 @@ impl Sockets {
     }
 
     /// The generation has had its time. If it serves, and has said that it is ready, connections wait for it no more where it does
-    /// not listen; the addresses where they did.
-    pub fn settle(&mut self, generation: u64) -> Vec<(Place, io::Result<()>)> {
+    /// not listen; `tell` hears of each address where they did.
+    pub fn settle(&mut self, generation: u64, tell: impl Fn(&Place, io::Result<()>)) {
         if self.serving != Some(generation) || !self.settled {
-            return Vec::new();
+            return;
         }
-        let waiting = self.groups().filter(|group| group.waits_for(generation));
-        let settled = waiting.map(|group| (group.place().clone(), group.give_up())).collect();
+        for group in self.groups().filter(|group| group.waits_for(generation)) {
+            let given_up = group.give_up();
+            tell(group.place(), given_up);
+        }
         self.bound.retain(|group| !group.is_empty());
-        settled
     }
 
     /// Lets new connections wait for the next generation to begin.

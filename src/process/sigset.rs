@@ -42,6 +42,12 @@ impl SignalSet {
         SignalSet(self.0 | others.0)
     }
 
+    /// Those that both have.
+    #[must_use]
+    pub fn and(self, others: SignalSet) -> SignalSet {
+        SignalSet(self.0 & others.0)
+    }
+
     /// Those that are in, ascending.
     pub fn iter(self) -> impl Iterator<Item = i32> {
         (1..=64).filter(move |signal| self.contains(*signal))

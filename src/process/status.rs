@@ -34,12 +34,13 @@ impl Status {
     /// two for the sake of its messages, and leaves all other signals to the program. Node catches none on machines where its engine
     /// has no use for them, but two signals that end it, and one that begins to debug.
     fn has_handlers_of_a_runtime(&self) -> bool {
-        let caught = |signals: std::ops::Range<i32>| signals.filter(|it| self.catches.contains(*it));
-        let faults = caught(1..32).filter(|it| [libc::SIGILL, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV].contains(it));
-        match faults.collect::<Vec<i32>>()[..] {
-            [] => caught(1..32).eq([libc::SIGINT, libc::SIGUSR1, libc::SIGTERM]),
-            [libc::SIGBUS, libc::SIGSEGV] => false,
-            _ => true,
+        let standard = self.catches.and(SignalSet::of(1..32));
+        let rust = SignalSet::of([libc::SIGBUS, libc::SIGSEGV]);
+        let faults = standard.and(rust.with(SignalSet::of([libc::SIGILL, libc::SIGFPE])));
+        if faults == SignalSet::EMPTY {
+            standard == SignalSet::of([libc::SIGINT, libc::SIGUSR1, libc::SIGTERM])
+        } else {
+            faults != rust
         }
     }
 

@@ -148,7 +148,7 @@ impl Supervisor {
 
     /// (Of a program whose readiness nobody has seen it is not known when it will listen.)
     fn settle(&mut self, generation: u64) {
-        for (place, given_up) in self.sockets.settle(generation) {
+        self.sockets.settle(generation, |place, given_up| {
             let address = place.to_string();
             tracing::info!(
                 generation,
@@ -156,7 +156,7 @@ impl Supervisor {
                 "connections are refused there from now on, as it does not listen"
             );
             note("refuse connections there", given_up);
-        }
+        });
     }
 
     /// New connections go to this generation, or wait; those of the others are theirs from now on.
