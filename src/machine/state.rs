@@ -245,6 +245,14 @@ impl State {
     }
 }
 
+impl Generation {
+    /// When its present role has lasted too long.
+    #[must_use]
+    pub fn until(&self) -> Option<Instant> {
+        self.until
+    }
+}
+
 impl Role {
     /// Can the generation's main process get a signal?
     pub(super) fn is_running(self) -> bool {

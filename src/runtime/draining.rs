@@ -28,6 +28,10 @@ const SHARE: u32 = 10;
 /// Where half-open connections cannot be seen: how long one may take to end up in the old queue, which is a round trip.
 const SETTLE: Duration = Duration::from_millis(250);
 
+/// In the last part of the time, one of so many, a moment at which nothing is under way is enough: connections that are never
+/// quiet for long are closed between two requests then, and not at the deadline, within one.
+const LAST_PART: u32 = 3;
+
 /// So long busy connections are believed to be the generation's, before it is looked who holds them, which costs more.
 const BELIEVED: Duration = Duration::from_secs(1);
 
@@ -46,6 +50,7 @@ pub(super) struct Replaced {
 impl Draining {
     pub(super) fn begin() -> Draining {
         Draining {
+            since: Instant::now(),
             next_look: Instant::now(),
             quiet: false,
             ask_whose_at: Some(Instant::now() + BELIEVED),
@@ -56,6 +61,7 @@ impl Draining {
 /// A wait under way.
 #[derive(Debug)]
 pub(super) struct Draining {
+    since: Instant,
     next_look: Instant,
     /// Was nobody busy at the last look?
     quiet: bool,
@@ -244,7 +250,7 @@ impl Supervisor {
         let Ok(census) = census::connections(&ports) else {
             return false;
         };
-        let quiet = settled(&census.half_open) && self.busy_of(generation, &census) == 0;
+        let quiet = settled(&census.half_open) && self.busy_of(generation, &census, self.quiet_for(generation)) == 0;
         if !quiet {
             self.disown(generation, &census);
         }
@@ -295,20 +301,32 @@ impl Supervisor {
         }
         let ports = self.ports(generation);
         let census = census::connections(&ports).ok()?;
-        Some(self.busy_of(generation, &census))
+        Some(self.busy_of(generation, &census, self.settings.drain_idle))
+    }
+
+    /// How long a connection has to be quiet to count as finished.
+    fn quiet_for(&self, generation: u64) -> Duration {
+        let since = self.generations.get(&generation).and_then(|it| it.draining.as_ref());
+        let until = self.state.generations().iter().find(|it| it.number == generation);
+        let last = since
+            .zip(until.and_then(|it| it.until()))
+            .is_some_and(|(draining, until)| {
+                let left = until.saturating_duration_since(Instant::now());
+                left <= until.saturating_duration_since(draining.since) / LAST_PART
+            });
+        if last { Duration::ZERO } else { self.settings.drain_idle }
     }
 
     /// Only what was accepted counts. What waits in the generation's own queues is told by the queues; what waits anywhere
     /// else came when new connections went elsewhere already, and before a look could tell it from the others. (In
     /// `stop-first` it waits for this very generation's end.)
-    fn busy_of(&self, generation: u64, census: &Census) -> usize {
+    fn busy_of(&self, generation: u64, census: &Census, idle: Duration) -> usize {
         let others = self.of_others(generation);
         let replaced = self.generations.get(&generation).and_then(|it| it.replaced.as_ref());
         let own = |it: &&Connection| match replaced.filter(|it| it.connections.is_some()) {
             Some(replaced) => replaced.owns(it),
             None => !others.contains(&it.cookie),
         };
-        let idle = self.settings.drain_idle;
         let accepted = census.connections.iter().filter(|it| it.inode != 0);
         let busy = accepted.filter(own).filter(|it| it.is_busy(idle));
         busy.count()

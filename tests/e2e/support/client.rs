@@ -197,6 +197,18 @@ impl Kept {
         })
     }
 
+    /// Does the server close it before this time has passed?
+    pub fn closes_within(&mut self, time: Duration) -> bool {
+        let stream = self.stream.get_ref();
+        stream.set_read_timeout(Some(time)).unwrap();
+        let peeked = stream.peek(&mut [0]);
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        match peeked {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
     /// One request; an error is an answer that broke off, or that did not come in time.
     pub fn get(&mut self) -> io::Result<Kind> {
         use io::BufRead;
