@@ -23,8 +23,10 @@ use crate::{
 
 /// Time between two looks at the connections.
 const INTERVAL: Duration = Duration::from_millis(20);
-/// With so many connections that a look takes long, looking takes one part in so many of the time.
+/// With so many connections that a look takes long, looking takes one part in so many of the time; and in the last part of it, when a
+/// moment counts that is soon over.
 const SHARE: u32 = 10;
+const LAST_SHARE: u32 = 2;
 /// Where half-open connections cannot be seen: how long one may take to end up in the old queue, which is a round trip.
 const SETTLE: Duration = Duration::from_millis(250);
 
@@ -208,20 +210,26 @@ impl Supervisor {
         let due: Vec<u64> = due.collect();
         self.sockets.tidy();
         for generation in due {
-            if self.is_drained(generation) {
+            // A moment between two requests is short: where that is enough, it is confirmed at once.
+            if self.is_drained(generation) || (self.is_last_part(generation) && self.is_drained(generation)) {
                 if let Some(it) = self.generations.get_mut(&generation) {
                     it.draining = None;
                 }
                 self.events.push_back(Event::Drained { generation });
                 continue;
             }
+            let share = if self.is_last_part(generation) {
+                LAST_SHARE
+            } else {
+                SHARE
+            };
             if let Some(draining) = self
                 .generations
                 .get_mut(&generation)
                 .and_then(|it| it.draining.as_mut())
             {
                 let cost = begin.elapsed();
-                draining.next_look = Instant::now() + INTERVAL.max(cost.saturating_mul(SHARE));
+                draining.next_look = Instant::now() + INTERVAL.max(cost.saturating_mul(share));
             }
         }
     }
@@ -250,7 +258,12 @@ impl Supervisor {
         let Ok(census) = census::connections(&ports) else {
             return false;
         };
-        let quiet = settled(&census.half_open) && self.busy_of(generation, &census, self.quiet_for(generation)) == 0;
+        let idle = if self.is_last_part(generation) {
+            Duration::ZERO
+        } else {
+            self.settings.drain_idle
+        };
+        let quiet = settled(&census.half_open) && self.busy_of(generation, &census, idle) == 0;
         if !quiet {
             self.disown(generation, &census);
         }
@@ -304,17 +317,14 @@ impl Supervisor {
         Some(self.busy_of(generation, &census, self.settings.drain_idle))
     }
 
-    /// How long a connection has to be quiet to count as finished.
-    fn quiet_for(&self, generation: u64) -> Duration {
-        let since = self.generations.get(&generation).and_then(|it| it.draining.as_ref());
-        let until = self.state.generations().iter().find(|it| it.number == generation);
-        let last = since
-            .zip(until.and_then(|it| it.until()))
-            .is_some_and(|(draining, until)| {
-                let left = until.saturating_duration_since(Instant::now());
-                left <= until.saturating_duration_since(draining.since) / LAST_PART
-            });
-        if last { Duration::ZERO } else { self.settings.drain_idle }
+    fn is_last_part(&self, generation: u64) -> bool {
+        let draining = self.generations.get(&generation).and_then(|it| it.draining.as_ref());
+        let of_machine = self.state.generations().iter().find(|it| it.number == generation);
+        let until = of_machine.and_then(|it| it.until());
+        draining.zip(until).is_some_and(|(draining, until)| {
+            let left = until.saturating_duration_since(Instant::now());
+            left <= until.saturating_duration_since(draining.since) / LAST_PART
+        })
     }
 
     /// Only what was accepted counts. What waits in the generation's own queues is told by the queues; what waits anywhere
