@@ -211,7 +211,8 @@ impl Supervisor {
         self.sockets.tidy();
         for generation in due {
             // A moment between two requests is short: where that is enough, it is confirmed at once.
-            if self.is_drained(generation) || (self.is_last_part(generation) && self.is_drained(generation)) {
+            let confirms = |it: &Supervisor| it.is_last_part(generation) && it.seems_quiet(generation);
+            if self.is_drained(generation) || (confirms(self) && self.is_drained(generation)) {
                 if let Some(it) = self.generations.get_mut(&generation) {
                     it.draining = None;
                 }
@@ -317,6 +318,13 @@ impl Supervisor {
         Some(self.busy_of(generation, &census, self.settings.drain_idle))
     }
 
+    /// Did the last look find nobody busy?
+    fn seems_quiet(&self, generation: u64) -> bool {
+        let draining = self.generations.get(&generation).and_then(|it| it.draining.as_ref());
+        draining.is_some_and(|it| it.quiet)
+    }
+
+    /// Is most of the time over that the machine gives it?
     fn is_last_part(&self, generation: u64) -> bool {
         let draining = self.generations.get(&generation).and_then(|it| it.draining.as_ref());
         let of_machine = self.state.generations().iter().find(|it| it.number == generation);
