@@ -22,6 +22,7 @@ mod docker;
 mod ending;
 mod far;
 mod faults;
+mod finishing;
 mod given_up;
 mod hostile;
 mod image;
