@@ -58,6 +58,16 @@ impl Read for Wire {
     }
 }
 
+impl Wire {
+    /// Nobody here ends its own sending before it has sent all: what cannot be written was reset.
+    fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Err(_)) = &written {
+            self.head.reset();
+        }
+        written
+    }
+}
+
 /// A reset that came behind the end shows as the end, and stays untold until it is asked for.
 impl Drop for Wire {
     fn drop(&mut self) {
@@ -72,7 +82,8 @@ impl Drop for Wire {
 impl Write for Wire {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
         self.head.writes(std::iter::once(from));
-        Pin::new(&mut self.stream).poll_write(context, from)
+        let written = Pin::new(&mut self.stream).poll_write(context, from);
+        self.written(written)
     }
 
     fn poll_write_vectored(
@@ -81,7 +92,8 @@ impl Write for Wire {
         from: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.head.writes(from.iter().map(|it| &**it));
-        gather::poll_write(Pin::new(&mut self.stream), context, from)
+        let written = gather::poll_write(Pin::new(&mut self.stream), context, from);
+        self.written(written)
     }
 
     fn is_write_vectored(&self) -> bool {

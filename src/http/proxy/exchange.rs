@@ -38,6 +38,10 @@ use crate::serve::endpoint::{Answer, Body};
 const PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
+/// So often a request that nobody has read is sent once more. A program that ends closes the connections that it has accepted, and
+/// its listener later: one request may be in the one first, and then in the queue of the other.
+const MOST_UNREAD: u8 = 3;
+
 /// What came of asking a program. An error may hold the request.
 type Tried = Result<Response<Incoming>, Box<TrySendError<Request<caller::Body>>>>;
 
@@ -55,8 +59,8 @@ struct Exchange {
     twice: bool,
     /// On a connection that is new?
     afresh: bool,
-    /// Was it sent over a new connection before, and read by nobody?
-    unread: bool,
+    /// How often was it sent over a new connection, and read by nobody?
+    unread: u8,
     /// When waiting is over; `None` before the first wait. (Inside: `None` is never.)
     until: Option<Option<Instant>>,
     pause: Duration,
@@ -88,7 +92,7 @@ impl Exchange {
             twice: empty && request.method().is_idempotent(),
             request: Some(request),
             afresh: false,
-            unread: false,
+            unread: 0,
             until: None,
             pause: PAUSE,
         }
@@ -146,9 +150,10 @@ impl Exchange {
     /// Has the request again, if it may be sent once more.
     fn regain(&mut self, mut error: TrySendError<Request<caller::Body>>, link: &Link) -> hyper::Result<()> {
         self.request = error.take_message();
-        // What ended a used connection may have been its idle time. A new one that is reset, once, was in the queue of a listener that
-        // closed, or of a process that ended; if the request was read, it may be what ended it, and would end the next one, too.
-        let again = link.used || (link.is_unread() && !std::mem::replace(&mut self.unread, true));
+        // What ended a used connection may have been its idle time. A new one that is reset was in the queue of a listener that closed,
+        // or of a process that ended; if it was read in part, that may be what ended it, and would end the next one, too.
+        self.unread += u8::from(!link.used && link.is_unread());
+        let again = link.used || (link.is_unread() && self.unread <= MOST_UNREAD);
         if self.request.is_none() && again {
             self.request = link.again();
             self.afresh = true;

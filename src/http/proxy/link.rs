@@ -116,3 +116,52 @@ impl std::fmt::Debug for Link {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper::{Request, StatusCode};
+    use tokio::{io::AsyncWriteExt, net::TcpListener};
+
+    use super::{Body, Link};
+
+    /// At every moment at which a program may end while a request is in its queue, it shows that nobody has read it.
+    #[tokio::test]
+    async fn a_request_in_a_queue_that_ends_is_unread() {
+        for reset_first in [true, false] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut link = Link::connect(listener.local_addr().unwrap()).await.unwrap();
+            let mut listener = Some(listener);
+            if reset_first {
+                listener = None;
+            }
+            let request = Request::builder().uri("/").header("host", "x").body(Body::none());
+            let answer = link.ask(request.unwrap(), true);
+            let end = async {
+                tokio::task::yield_now().await;
+                drop(listener);
+            };
+            let (answer, ()) = tokio::join!(answer, end);
+            let mut error = answer.unwrap_err();
+            assert!(error.take_message().is_none(), "{reset_first}: hyper has begun it");
+            assert!(link.is_unread(), "{reset_first}: {error:?}");
+            assert_eq!(link.again().unwrap().uri(), "/");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_was_answered_is_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut link = Link::connect(listener.local_addr().unwrap()).await.unwrap();
+        let request = Request::builder().uri("/").header("host", "x").body(Body::none());
+        let program = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.readable().await.unwrap();
+            let mut come = [0; 256];
+            assert_ne!(stream.try_read(&mut come).unwrap(), 0);
+            stream.write_all(b"HTTP/1.1 204 No\r\n\r\n").await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(link.ask(request.unwrap(), true), program);
+        assert_eq!(answer.unwrap().status(), StatusCode::NO_CONTENT);
+        assert!(!link.is_unread());
+    }
+}

@@ -185,14 +185,15 @@ enum Ends {
     Answered,
 }
 
-/// Whoever is in the queue of a program that ends was not heard, and is heard by the next; once, so that nothing is asked for ever.
+/// Whoever is in the queue of a program that ends was not heard, and is heard by the next; not for ever.
 #[tokio::test]
 async fn a_request_that_nobody_has_read_is_sent_once_more() {
     use Ends::{Answered, AtOnce, Read, Unread};
-    let cases: [(&str, &'static [Ends], &str, usize); 7] = [
+    let cases: [(&str, &'static [Ends], &str, usize); 8] = [
         ("GET", &[Unread, Answered], "200", 2),
         ("GET", &[AtOnce, Answered], "200", 2),
-        ("GET", &[Unread, Unread, Answered], "502", 2),
+        ("GET", &[Unread, AtOnce, Unread, Answered], "200", 4),
+        ("GET", &[Unread, Unread, Unread, Unread, Answered], "502", 4),
         ("GET", &[Unread, Read, Answered], "502", 2),
         ("GET", &[Read, Answered], "502", 1),
         ("POST", &[Unread, Answered], "502", 1),
