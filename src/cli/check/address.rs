@@ -94,13 +94,16 @@ mod tests {
         bindable(&text.parse().unwrap()).unwrap_err()
     }
 
+    /// Others on the machine take ports, too, and their connections keep them for a while: of several one is enough.
     #[test]
     fn a_free_port_is_free_and_stays_free() {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        for address in [Address::AnyInterface(port), Address::Localhost(port)] {
-            assert_eq!(bindable(&address), Ok(()));
-        }
-        TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let free_and_stays_so = |port: u16| {
+            [Address::AnyInterface(port), Address::Localhost(port)]
+                .iter()
+                .all(|address| bindable(address) == Ok(()))
+                && TcpListener::bind(("127.0.0.1", port)).is_ok()
+        };
+        assert!((20_000..20_020).any(free_and_stays_so));
     }
 
     #[test]
