@@ -83,12 +83,12 @@ fn a_restart_request_does_not_wait_for_the_delay_and_a_stop_ends_it() {
 /// Nothing that trying again would mend.
 #[test]
 fn a_program_that_cannot_start_at_all_is_not_tried_again() {
-    let begin = Instant::now();
     let mut segue = Recipe::new(As::Init, ["/nonexistent"])
         .set("SEGUE_RESTART", "always")
+        .set("SEGUE_RESTART_DELAY", "1h")
+        .set("SEGUE_RESTART_MAX_DELAY", "1h")
         .start();
     assert_eq!(segue.wait(), 127);
-    assert!(begin.elapsed() < Duration::from_secs(5));
 }
 
 /// The serving generation crashes while its successor is not ready: the successor has the service.

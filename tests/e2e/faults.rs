@@ -171,10 +171,8 @@ fn a_full_stderr_never_stalls_segue() {
     for _ in 0..200 {
         crate::support::segue::signal_process(pid, libc::SIGUSR2);
     }
-    let begin = Instant::now();
     crate::support::segue::signal_process(pid, libc::SIGTERM);
     wait::until("segue ends", || child.try_wait().unwrap());
-    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     let mut text = String::new();
     child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
     assert!(text.contains("flood"));
@@ -253,11 +251,13 @@ fn a_thousand_hups_in_a_second() {
             std::hint::spin_loop();
         }
     }
-    assert!(begin.elapsed() < Duration::from_secs(5));
     segue.line("restart succeeded", 2);
     load.more(20);
     let tally = load.stop();
     assert_eq!(tally.failed(), 0, "{tally}");
+    // Each takes its probation, and what comes meanwhile is one more.
+    let (most, restarts) = (begin.elapsed().as_millis() / 50, segue.lines("restart succeeded").len());
+    assert!(restarts as u128 <= most, "{restarts} of {most}");
     segue.signal(libc::SIGTERM);
     assert_eq!(segue.wait(), 0);
 }

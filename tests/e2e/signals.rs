@@ -113,11 +113,10 @@ fn the_whole_group_hears_if_it_is_to() {
 #[test]
 fn no_signal_is_lost_at_start() {
     let mut moment = 7_u64;
-    let begin = Instant::now();
     for start in 0..600 {
         let mut segue = Command::new(env!("CARGO_BIN_EXE_segue"));
         segue
-            .args(["--", "sleep", "20"])
+            .args(["--", "sleep", "1000"])
             .env("SEGUE_LOG", "off")
             .stdin(Stdio::null());
         let mut segue = segue.spawn().unwrap();
@@ -129,7 +128,6 @@ fn no_signal_is_lost_at_start() {
         signal_process(i32::try_from(segue.id()).unwrap(), libc::SIGTERM);
         wait::until(&format!("start {start} ends"), || segue.try_wait().unwrap());
     }
-    assert!(begin.elapsed() < Duration::from_secs(120));
 }
 
 /// The same as PID 1, where the kernel throws away what nobody has blocked or handled. What is sent before segue's first

@@ -26,6 +26,23 @@ impl Engine {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
         let up = Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap();
         assert!(up.success());
+        // It gives its own containerd 15 s, which on a busy machine may be too few.
+        let engine = (0..3).find_map(|_| Engine::that_answers());
+        let engine = engine.expect("an engine starts");
+        let import = format!("tar -c -T /dev/null | docker --host {} import - empty", engine.host());
+        assert!(
+            Command::new("sh")
+                .args(["-c", &import])
+                .output()
+                .unwrap()
+                .status
+                .success()
+        );
+        engine
+    }
+
+    /// `None` if it ends instead.
+    fn that_answers() -> Option<Engine> {
         let files = directory();
         let place = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
         fs::copy(env!("CARGO_BIN_EXE_segue"), place("docker-init")).unwrap();
@@ -58,20 +75,20 @@ impl Engine {
             .stderr(log)
             .spawn()
             .unwrap();
-        let engine = Engine { daemon, files };
-        wait::until("the engine answers", || {
-            engine.run(&["version"]).status.success().then_some(())
+        let mut engine = Engine { daemon, files };
+        let answers = wait::until("the engine answers", || {
+            let ended = engine.daemon.try_wait().unwrap().is_some();
+            let answers = engine.run(&["version"]).status.success();
+            (answers || ended).then_some(answers)
         });
-        let import = format!("tar -c -T /dev/null | docker --host {} import - empty", engine.host());
-        assert!(
-            Command::new("sh")
-                .args(["-c", &import])
-                .output()
-                .unwrap()
-                .status
-                .success()
-        );
-        engine
+        if !answers {
+            eprintln!("{}", engine.log());
+        }
+        answers.then_some(engine)
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.files.path().join("log")).unwrap_or_default()
     }
 
     fn host(&self) -> String {
@@ -99,6 +116,9 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        if self.daemon.try_wait().unwrap().is_some() {
+            return;
+        }
         let left = self.run(&["ps", "--all", "--quiet"]);
         for name in String::from_utf8_lossy(&left.stdout).lines() {
             self.run(&["rm", "--force", name]);
@@ -107,10 +127,7 @@ impl Drop for Engine {
         crate::support::segue::signal_process(pid, libc::SIGTERM);
         self.daemon.wait().unwrap();
         if std::thread::panicking() {
-            eprintln!(
-                "{}",
-                fs::read_to_string(self.files.path().join("log")).unwrap_or_default()
-            );
+            eprintln!("{}", self.log());
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Long enough for a loaded machine, short enough to be waited for.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Looks until `state` is there; panics with `what` if it does not come.
 pub fn until<T>(what: &str, mut state: impl FnMut() -> Option<T>) -> T {
