@@ -38,8 +38,8 @@ use crate::serve::endpoint::{Answer, Body};
 const PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
-/// So often a request that nobody has read is sent once more. A program that ends closes the connections that it has accepted, and
-/// its listener later: one request may be in the one first, and then in the queue of the other.
+/// So often a request that nobody has read is sent once more because of one generation. A program that ends closes the connections
+/// that it has accepted, and its listener later: a request may be in the one first, and then in the queue of the other.
 const MOST_UNREAD: u8 = 3;
 
 /// What came of asking a program. An error may hold the request.
@@ -59,8 +59,8 @@ struct Exchange {
     twice: bool,
     /// On a connection that is new?
     afresh: bool,
-    /// How often was it sent over a new connection, and read by nobody?
-    unread: u8,
+    /// The generation to which it was sent over new connections that were reset before it was read, and how often.
+    unread: Option<(u64, u8)>,
     /// When waiting is over; `None` before the first wait. (Inside: `None` is never.)
     until: Option<Option<Instant>>,
     pause: Duration,
@@ -92,7 +92,7 @@ impl Exchange {
             twice: empty && request.method().is_idempotent(),
             request: Some(request),
             afresh: false,
-            unread: 0,
+            unread: None,
             until: None,
             pause: PAUSE,
         }
@@ -130,7 +130,7 @@ impl Exchange {
                 };
                 drop(passing);
                 let used = link.used;
-                if let Err(error) = self.regain(*error, &link) {
+                if let Err(error) = self.regain(*error, &link, upstream.generation) {
                     tracing::debug!(generation = upstream.generation, %error, "a request failed");
                     return failed("the program ended the connection without an answer");
                 }
@@ -148,12 +148,16 @@ impl Exchange {
     }
 
     /// Has the request again, if it may be sent once more.
-    fn regain(&mut self, mut error: TrySendError<Request<caller::Body>>, link: &Link) -> hyper::Result<()> {
+    fn regain(
+        &mut self,
+        mut error: TrySendError<Request<caller::Body>>,
+        link: &Link,
+        generation: u64,
+    ) -> hyper::Result<()> {
         self.request = error.take_message();
         // What ended a used connection may have been its idle time. A new one that is reset was in the queue of a listener that closed,
-        // or of a process that ended; if it was read in part, that may be what ended it, and would end the next one, too.
-        self.unread += u8::from(!link.used && link.is_unread());
-        let again = link.used || (link.is_unread() && self.unread <= MOST_UNREAD);
+        // or of a process that ended.
+        let again = link.used || (link.is_unread() && self.lost_by(generation));
         if self.request.is_none() && again {
             self.request = link.again();
             self.afresh = true;
@@ -162,6 +166,14 @@ impl Exchange {
             Some(_) => Ok(()),
             None => Err(error.into_error()),
         }
+    }
+
+    /// A new connection was reset before it was read; may it be sent once more? It may have been read in part, and that may be what
+    /// ended the program: then it ends one more generation, and no third.
+    fn lost_by(&mut self, generation: u64) -> bool {
+        let (first, times) = self.unread.get_or_insert((generation, 0));
+        *times += 1;
+        *first == generation && *times <= MOST_UNREAD
     }
 
     /// The program's answer as it goes to the client.

@@ -233,6 +233,31 @@ async fn a_request_that_nobody_has_read_is_sent_once_more() {
     }
 }
 
+/// If a part of it was read, that may be what has ended the program: it must not end one generation after the other.
+#[tokio::test]
+async fn a_request_that_two_generations_have_not_read_fails() {
+    for (that_end, status) in [(1, "200"), (2, "502"), (3, "502")] {
+        let proxy = Proxy::new(Some(LONG));
+        let front = front(&proxy).await;
+        let (mut next, seen) = listener(OK).await;
+        for generation in (1..=that_end).rev() {
+            let proxy = proxy.clone();
+            next = program(move |stream: TcpStream| {
+                let proxy = proxy.clone();
+                async move {
+                    stream.peek(&mut [0]).await.unwrap();
+                    proxy.steer(generation + 1, next);
+                }
+            })
+            .await;
+        }
+        proxy.steer(1, next);
+        let come = talk(front, GET).await;
+        assert!(come.starts_with(&format!("HTTP/1.1 {status} ")), "{that_end}: {come}");
+        assert_eq!(seen.lock().unwrap().is_empty(), status == "502", "{that_end}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_under_way_finishes_where_it_began() {
     let old = program(async |mut stream: TcpStream| {
