@@ -92,12 +92,12 @@ fn requests_in_flight_finish_on_the_old_generation() {
         .set("SEGUE_PROBATION", "50ms")
         .start();
     segue.ready(1);
-    let slow = std::thread::spawn(move || client::get(loopback(port), "/slow?ms=1500").unwrap());
-    // The request has arrived once nothing of it waits any more; a second one shows that the server turns.
+    let slow = client::begin(loopback(port), "/slow?ms=1500").unwrap();
+    // Another request shows that the slow one has arrived.
     client::get(loopback(port), "/").unwrap();
     assert_eq!(segue.restart()["outcome"], "replaced");
     assert_eq!(client::get(loopback(port), "/generation").unwrap().trim(), "2");
-    let answer = slow.join().unwrap();
+    let answer = client::answer(slow).unwrap();
     assert!(answer.contains("generation 1"), "{answer}");
 }
 

@@ -153,9 +153,8 @@ fn a_request_in_flight_finishes_in_the_final_stop() {
         .set("SEGUE_READY", "notify")
         .start();
     segue.ready(1);
-    // Connected here, for a thread may not have got so far when the next request is answered.
-    let stream = std::net::TcpStream::connect(loopback(port)).unwrap();
-    let slow = std::thread::spawn(move || client::exchange(stream, "/slow?ms=1000"));
+    // Another request shows that the slow one has arrived.
+    let slow = client::begin(loopback(port), "/slow?ms=1000").unwrap();
     client::get(loopback(port), "/").unwrap();
     segue.signal(libc::SIGTERM);
     wait::until("new connections are refused", || {
@@ -163,7 +162,7 @@ fn a_request_in_flight_finishes_in_the_final_stop() {
             .is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
             .then_some(())
     });
-    assert!(slow.join().unwrap().is_ok());
+    assert!(client::answer(slow).is_ok());
     assert_eq!(segue.wait(), 0);
 }
 

@@ -184,10 +184,10 @@ fn docker_stop_lets_a_request_finish() {
     let hello = machine(&options, &["--", "/hello"]);
     hello.line("generation became ready", 1);
     let address = hello.address(8080);
-    let slow = std::thread::spawn(move || client::get(address, "/slow?ms=1500"));
+    let slow = client::begin(address, "/slow?ms=1500").unwrap();
     client::get(address, "/").unwrap();
     assert_eq!(hello.stop(), 0);
-    slow.join().unwrap().unwrap();
+    client::answer(slow).unwrap();
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn a_stop_under_load_fails_nothing_that_was_accepted() {
         } else {
             "/slow?ms=1500"
         };
-        let slow = std::thread::spawn(move || client::get(loopback(port), path));
+        let slow = client::begin(loopback(port), path).unwrap();
         // Another request shows that the slow one has arrived.
         client::get(loopback(port), "/").unwrap();
         let begin = Instant::now();
@@ -141,7 +141,7 @@ fn a_stop_under_load_fails_nothing_that_was_accepted() {
             });
         }
         wait::until("connections are refused", || TcpStream::connect(loopback(port)).err());
-        let answer = slow.join().unwrap().unwrap();
+        let answer = client::answer(slow).unwrap();
         assert!(answer.contains("generation 1"), "{answer}");
         let code = if program == Program::Hello { 0 } else { 143 };
         assert_eq!(segue.wait(), code, "{}", segue.stderr());

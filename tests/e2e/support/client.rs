@@ -76,10 +76,21 @@ pub fn post(address: SocketAddr, path: &str) -> io::Result<String> {
 }
 
 fn ask(address: SocketAddr, method: &str, path: &str) -> io::Result<String> {
+    exchange_by(method, connect(address)?, path)
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    exchange_by(method, stream, path)
+    Ok(stream)
+}
+
+/// Sends a request. It is there before any that is sent later; [`answer`] waits for what comes.
+pub fn begin(address: SocketAddr, path: &str) -> io::Result<TcpStream> {
+    let mut stream = connect(address)?;
+    send("GET", &mut stream, path)?;
+    Ok(stream)
 }
 
 /// One request over this connection, which ends with it.
@@ -88,9 +99,18 @@ pub fn exchange(stream: impl Read + Write, path: &str) -> io::Result<String> {
 }
 
 fn exchange_by(method: &str, mut stream: impl Read + Write, path: &str) -> io::Result<String> {
+    send(method, &mut stream, path)?;
+    answer(stream)
+}
+
+fn send(method: &str, stream: &mut impl Write, path: &str) -> io::Result<()> {
     // In one piece: a server that reads once would answer the first of several, and close under the others.
     let request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
+    stream.write_all(request.as_bytes())
+}
+
+/// What comes until the connection ends; the body.
+pub fn answer(mut stream: impl Read) -> io::Result<String> {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer).into_owned();
