@@ -44,6 +44,14 @@ impl Wire {
             head,
         }
     }
+
+    /// Nobody here ends its own sending before it has sent all: what cannot be written was reset.
+    fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Err(_)) = &written {
+            self.head.reset();
+        }
+        written
+    }
 }
 
 impl Read for Wire {
@@ -55,16 +63,6 @@ impl Read for Wire {
             self.head.reset();
         }
         read
-    }
-}
-
-impl Wire {
-    /// Nobody here ends its own sending before it has sent all: what cannot be written was reset.
-    fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Err(_)) = &written {
-            self.head.reset();
-        }
-        written
     }
 }
 

@@ -157,8 +157,7 @@ impl Exchange {
         self.request = error.take_message();
         // What ended a used connection may have been its idle time. A new one that is reset was in the queue of a listener that closed,
         // or of a process that ended.
-        let again = link.used || (link.is_unread() && self.lost_by(generation));
-        if self.request.is_none() && again {
+        if self.request.is_none() && (link.used || (link.is_unread() && self.lost_by(generation))) {
             self.request = link.again();
             self.afresh = true;
         }

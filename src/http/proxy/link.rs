@@ -130,10 +130,7 @@ mod tests {
         for reset_first in [true, false] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let mut link = Link::connect(listener.local_addr().unwrap()).await.unwrap();
-            let mut listener = Some(listener);
-            if reset_first {
-                listener = None;
-            }
+            let listener = (!reset_first).then_some(listener);
             let request = Request::builder().uri("/").header("host", "x").body(Body::none());
             let answer = link.ask(request.unwrap(), true);
             let end = async {
