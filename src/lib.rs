@@ -28,6 +28,9 @@ pub mod cli;
 pub mod control;
 #[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]
+pub mod evidence;
+#[cfg(all(feature = "entrypoint", target_os = "linux"))]
+#[doc(hidden)]
 pub mod handover;
 #[cfg(all(feature = "entrypoint", target_os = "linux"))]
 #[doc(hidden)]

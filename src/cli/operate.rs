@@ -159,11 +159,23 @@ fn tell_restart(client: &mut Client, restart: &Restart, out: &mut dyn Write) -> 
     let took = short(Duration::from_millis(restart.took_ms));
     let why = restart.why.as_deref().unwrap_or("?");
     let (text, code) = match restart.outcome.as_str() {
-        "replaced" => (format!("{new} serves, after {took}\n"), 0),
+        "replaced" => match restart
+            .evidence
+            .as_ref()
+            .filter(|_| restart.mode.as_deref() == Some("stop-first"))
+        {
+            Some(evidence) => (format!("{new} serves, after {took} (stop-first: {evidence})\n"), 0),
+            None => (format!("{new} serves, after {took}\n"), 0),
+        },
         "rolled_back" => {
             let old = status(client, false).ok().and_then(|it| it.generation);
             let old = old.map(|it| format!("; generation {it} goes on")).unwrap_or_default();
-            (format!("{new} was rolled back after {took}: {why}{old}\n"), FAILED)
+            let remedy = restart.remedy.as_deref();
+            let remedy = remedy.map(|it| format!("what may help: {it}\n")).unwrap_or_default();
+            (
+                format!("{new} was rolled back after {took}: {why}{old}\n{remedy}"),
+                FAILED,
+            )
         }
         _ => (format!("the restart failed after {took}: {why}\n"), FAILED),
     };

@@ -20,7 +20,10 @@ pub(super) fn table(status: &Status, paint: Paint, now: SystemTime) -> String {
         status.version,
         status.pid,
         since(status.since.ago(now)),
-        status.handover.mode,
+        match &status.handover.method {
+            Some(method) => format!("{} ({method})", status.handover.mode),
+            None => status.handover.mode.clone(),
+        },
         status
             .handover
             .why
@@ -138,7 +141,16 @@ fn restarts(status: &Status, now: SystemTime) -> Vec<Vec<String>> {
 
 /// What it came from, and what was wrong.
 fn why(restart: &Restart) -> String {
-    let parts = [restart.cause.as_deref(), restart.why.as_deref()];
+    let stopped_first = restart
+        .evidence
+        .as_ref()
+        .filter(|_| restart.mode.as_deref() == Some("stop-first"));
+    let stopped_first = stopped_first.map(|evidence| format!("stop-first: {evidence}"));
+    let parts = [
+        restart.cause.as_deref(),
+        restart.why.as_deref(),
+        stopped_first.as_deref(),
+    ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
@@ -181,9 +193,11 @@ mod tests {
             next_start: None,
             generation: Some(3),
             generations: vec![generation(2, "draining", 100, 1), generation(3, "serving", 5, 12)],
+            unserved: Vec::new(),
             tells_idle: Some(true),
             handover: Handover {
                 mode: "transparent".into(),
+                method: None,
                 why: None,
             },
             restarts: Restarts {
@@ -195,8 +209,11 @@ mod tests {
                 generation: Some(3),
                 reason: "hup".into(),
                 cause: None,
+                mode: Some("overlap".into()),
+                evidence: None,
                 outcome: "replaced".into(),
                 why: None,
+                remedy: None,
                 took_ms: 1_056,
                 at: at(4),
             }],

@@ -44,6 +44,7 @@ impl Probe {
                 parts: vec![
                     turns,
                     ("generation".into(), generation(status)),
+                    ("addresses".into(), addresses(status)),
                     ("drain".into(), drain(status)),
                     ("stop".into(), stop(status)),
                 ],
@@ -74,6 +75,14 @@ fn generation(status: &Status) -> Result<String, String> {
         (Some(it), _) => Ok(format!("generation {} serves", it.number)),
         (None, _) if status.stop.is_some() || status.draining.is_some() => Ok("not needed any more".into()),
         (None, _) => Err(status.reason.clone()),
+    }
+}
+
+fn addresses(status: &Status) -> Result<String, String> {
+    if status.unserved.is_empty() {
+        Ok("served".into())
+    } else {
+        Err(format!("not served any more: {}", status.unserved.join(", ")))
     }
 }
 

@@ -88,11 +88,14 @@ fn facts(status: &Status, now: SystemTime) -> String {
     let phase = format!("{}, pid {}", Escaped(&status.phase), status.pid);
     fact("segue", &Escaped(&status.version).to_string(), &phase);
     fact("Started", &Ago(status.since, now).to_string(), "");
-    let why = status.handover.why.as_deref().unwrap_or_default();
+    let how = match (&status.handover.method, &status.handover.why) {
+        (Some(method), None) => format!("by {method}"),
+        (Some(_) | None, why) => why.clone().unwrap_or_default(),
+    };
     fact(
         "Hand-over",
         &Escaped(&status.handover.mode).to_string(),
-        &Escaped(why).to_string(),
+        &Escaped(&how).to_string(),
     );
     let unlucky = match (restarts.rolled_back, restarts.failed) {
         (0, 0) => String::new(),

@@ -30,8 +30,11 @@ pub(crate) fn status() -> Status {
         generation: Some(generation),
         reason: reason.into(),
         cause: (reason == "watch").then(|| "config/app.toml changed, 3 more".into()),
+        mode: Some("overlap".into()),
+        evidence: None,
         outcome: outcome.into(),
         why: why.map(str::to_owned),
+        remedy: None,
         took_ms,
         at: ago(at),
     };
@@ -57,9 +60,11 @@ pub(crate) fn status() -> Status {
             generation(3, "draining", 1204, 95, (0, 3, 41)),
             generation(4, "serving", 1377, 20, (2, 118, 12_046)),
         ],
+        unserved: Vec::new(),
         tells_idle: Some(true),
         handover: Handover {
             mode: "transparent".into(),
+            method: Some("pidfd_getfd".into()),
             why: None,
         },
         restarts: Restarts {
@@ -109,6 +114,7 @@ pub(super) fn nothing() -> Status {
         generations: vec![],
         handover: Handover {
             mode: "none".into(),
+            method: None,
             why: Some("the container's runtime allows no seccomp notifications".into()),
         },
         restarts: Restarts::default(),

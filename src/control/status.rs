@@ -37,6 +37,9 @@ pub struct Status {
     pub generation: Option<u64>,
     /// Those that live, oldest first.
     pub generations: Vec<Generation>,
+    /// Addresses that the last generation served, and that the serving one has let go of.
+    #[serde(default)]
+    pub unserved: Vec<String>,
     /// Can idle connections be told from busy ones here? `None` where they were not counted.
     #[serde(default)]
     pub tells_idle: Option<bool>,
@@ -102,6 +105,10 @@ pub struct Connections {
 pub struct Handover {
     /// `transparent`, `listen-fds`, `proxy` or `none`.
     pub mode: String,
+    /// How segue comes by the program's own sockets: `pidfd_getfd`, `ptrace`, `exchange`, or `none` where it cannot. Absent
+    /// before the program listens, and where they are not needed.
+    #[serde(default)]
+    pub method: Option<String>,
     /// Why it is none although it was hoped for.
     pub why: Option<String>,
 }
@@ -127,10 +134,19 @@ pub struct Restart {
     /// What exactly it was, where that does not say it: which files have changed.
     #[serde(default)]
     pub cause: Option<String>,
+    /// `overlap`: the new one was started first; `stop-first`: the old one was stopped first. Absent where nothing served.
+    #[serde(default)]
+    pub mode: Option<String>,
+    /// What spoke against two generations at once, if anything was found.
+    #[serde(default)]
+    pub evidence: Option<String>,
     /// `replaced`, `rolled_back` or `failed`.
     pub outcome: String,
     /// What was wrong.
     pub why: Option<String>,
+    /// What may help.
+    #[serde(default)]
+    pub remedy: Option<String>,
     /// From the request to the outcome, in milliseconds.
     pub took_ms: u64,
     /// When it had come out.

@@ -1,20 +1,22 @@
 //! BINDS addresses. Knows nothing of generations.
 
 use std::{
+    ffi::OsString,
     fmt, io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
-        unix::{fs::FileTypeExt, net::UnixStream},
+        fd::{AsRawFd, OwnedFd},
+        unix::{ffi::OsStringExt, fs::FileTypeExt, net::UnixStream},
     },
     path::Path,
 };
 
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, listen, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrStorage, UnixAddr, bind, getsockname,
+    listen, setsockopt, socket, sockopt,
 };
 
-use super::options::Options;
+use super::facts;
 
 /// A TCP address to listen on, with all that keeps it apart from others.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,10 +57,10 @@ impl Place {
     #[must_use]
     pub fn overlaps(&self, other: &Place) -> bool {
         let devices = self.device.is_empty() || other.device.is_empty() || self.device == other.device;
-        let (ours, theirs) = (self.address.ip(), other.address.ip());
+        let (ours, theirs) = (self.address.ip().to_canonical(), other.address.ip().to_canonical());
         let covers = |one: &Place, other: &Place| {
-            let same_family = one.address.is_ipv4() == other.address.is_ipv4();
-            one.address.ip().is_unspecified() && (same_family || one.dual)
+            let is_four = |place: &Place| place.address.ip().to_canonical().is_ipv4();
+            one.address.ip().is_unspecified() && (is_four(one) == is_four(other) || one.dual)
         };
         let addresses = ours == theirs || covers(self, other) || covers(other, self);
         self.address.port() == other.address.port() && devices && addresses
@@ -79,7 +81,7 @@ impl fmt::Display for Place {
 #[must_use]
 pub fn has_ipv6() -> bool {
     let any_port = Place::single((Ipv6Addr::UNSPECIFIED, 0).into());
-    tcp(&any_port, Sharing::Allowed, &Options::default()).is_ok()
+    tcp(&any_port, Sharing::Allowed).is_ok()
 }
 
 /// When a socket gets SO_REUSEPORT, which makes it a member of a group.
@@ -95,18 +97,87 @@ pub enum Sharing {
 }
 
 /// A bound TCP socket that can become a member of a SO_REUSEPORT group, not listening yet.
-pub fn tcp(place: &Place, sharing: Sharing, options: &Options) -> io::Result<OwnedFd> {
+pub fn tcp(place: &Place, sharing: Sharing) -> io::Result<OwnedFd> {
+    stream(place, sharing, false)
+}
+
+/// The same, and a Multipath TCP socket if it is to be one.
+pub fn stream(place: &Place, sharing: Sharing, multipath: bool) -> io::Result<OwnedFd> {
+    bound(made(place, multipath)?, place, sharing)
+}
+
+/// A socket for this address, not bound yet.
+pub fn made(place: &Place, multipath: bool) -> io::Result<OwnedFd> {
     let family = if place.address.is_ipv6() {
         AddressFamily::Inet6
     } else {
         AddressFamily::Inet
     };
-    let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let socket = if multipath {
+        facts::multipath(family)?
+    } else {
+        socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?
+    };
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
     if place.address.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6V6Only, &!place.dual)?;
     }
-    options.apply(socket.as_fd())?;
+    if !place.device.is_empty() {
+        setsockopt(
+            &socket,
+            sockopt::BindToDevice,
+            &OsString::from_vec(place.device.clone()),
+        )?;
+    }
+    Ok(socket)
+}
+
+/// A client of segue's own for a listener of this address, and the port that it comes from.
+pub fn filler(place: &Place) -> io::Result<(OwnedFd, u16)> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let family = if place.address.is_ipv6() {
+        AddressFamily::Inet6
+    } else {
+        AddressFamily::Inet
+    };
+    let client = socket(family, SockType::Stream, flags, None)?;
+    if !place.device.is_empty() {
+        setsockopt(
+            &client,
+            sockopt::BindToDevice,
+            &OsString::from_vec(place.device.clone()),
+        )?;
+    }
+    let mut from = reached_at(place);
+    from.set_port(0);
+    bind(client.as_raw_fd(), &SockaddrStorage::from(from))?;
+    let bound: SockaddrStorage = getsockname(client.as_raw_fd())?;
+    let port = bound.as_sockaddr_in().map(SockaddrIn::port);
+    let port = port.or_else(|| bound.as_sockaddr_in6().map(SockaddrIn6::port));
+    Ok((client, port.ok_or(io::ErrorKind::InvalidData)?))
+}
+
+/// Connects it. On the same machine that is done when the call returns.
+pub fn connect(client: &OwnedFd, place: &Place) -> io::Result<()> {
+    match nix::sys::socket::connect(client.as_raw_fd(), &SockaddrStorage::from(reached_at(place))) {
+        Ok(()) | Err(nix::Error::EINPROGRESS) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn reached_at(place: &Place) -> SocketAddr {
+    let mut address = place.address;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+/// Binds it.
+pub fn bound(socket: OwnedFd, place: &Place, sharing: Sharing) -> io::Result<OwnedFd> {
     if sharing == Sharing::Allowed {
         setsockopt(&socket, sockopt::ReusePort, &true)?;
     }

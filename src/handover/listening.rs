@@ -1,9 +1,9 @@
 //! ASKS where a program listens on TCP sockets that it opened itself: which listening sockets there are the kernel says,
 //! and whose they are /proc. Only looks.
 
-use std::{collections::HashSet, fs};
+use std::{collections::HashSet, io};
 
-use super::census;
+use super::{census, open_files};
 
 /// Does one of these processes hold a listening TCP socket that is not among `passed` (inode numbers)? A process whose
 /// files cannot be read counts as one that does, which is the careful answer.
@@ -20,7 +20,12 @@ pub fn any(pids: &[i32], passed: &[u64]) -> bool {
 /// The ports on which these processes listen, one or several times each; of a process whose files cannot be read, none.
 #[must_use]
 pub fn ports(pids: &[i32]) -> Vec<u16> {
-    let held: HashSet<u64> = pids.iter().filter_map(|pid| sockets(*pid)).flatten().collect();
+    let held: HashSet<u64> = pids
+        .iter()
+        .filter_map(|pid| open_files::sockets(*pid).ok())
+        .flatten()
+        .map(|it| it.1)
+        .collect();
     let listeners = census::listeners().unwrap_or_default().into_iter();
     listeners
         .filter(|it| held.contains(&it.inode))
@@ -31,20 +36,10 @@ pub fn ports(pids: &[i32]) -> Vec<u16> {
 /// Does the process hold one of these sockets, or can that not be told?
 #[must_use]
 pub fn holds(pid: i32, inodes: &HashSet<u64>) -> bool {
-    match sockets(pid) {
-        Some(mut sockets) => sockets.any(|inode| inodes.contains(&inode)),
-        None => fs::exists(format!("/proc/{pid}")).unwrap_or(false),
+    match open_files::sockets(pid) {
+        Ok(sockets) => sockets.iter().any(|(_, inode)| inodes.contains(inode)),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
-}
-
-/// The inodes of the sockets that a process holds; `None` if its files cannot be read.
-fn sockets(pid: i32) -> Option<impl Iterator<Item = u64>> {
-    let files = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
-    let links = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
-    Some(links.filter_map(|link| {
-        let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
-        inode.parse().ok()
-    }))
 }
 
 #[cfg(test)]

@@ -1,191 +1,197 @@
-//! RECORDS the options that a program sets on a socket before its bind, and sets them on the socket that it is given
-//! instead.
-#![expect(unsafe_code, reason = "options whose values are the program's bytes")]
+//! CARRIES the options of one socket over to another, so that a program could not notice an exchange, or says which option it cannot.
+#![expect(unsafe_code, reason = "options whose values are bytes")]
 
 use std::{
-    collections::VecDeque,
     io,
     os::fd::{AsRawFd, BorrowedFd},
 };
 
-/// An option with the value that the program gave it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SocketOption {
-    /// `SOL_SOCKET`, `IPPROTO_TCP`, ….
-    pub level: i32,
-    /// `SO_RCVBUF`, ….
-    pub name: i32,
-    /// Its bytes.
-    pub value: Vec<u8>,
-}
+use super::{facts, trapped::record::SocketOption};
 
-/// The options of one socket, each once, in the order in which they were last set.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options(Vec<SocketOption>);
+/// An option by level and name, and how many bytes its value has at most.
+type Option = (i32, i32, usize);
 
-impl Options {
-    /// One more, or one anew.
-    pub fn set(&mut self, option: SocketOption) {
-        self.0.retain(|it| (it.level, it.name) != (option.level, option.name));
-        self.0.push(option);
+/// `SO_BUF_LOCK` (Linux 5.14): were the buffers' sizes set, or are they the kernel's?
+const BUF_LOCK: i32 = 72;
+const MAX_PACING_RATE: i32 = 47;
+const TXREHASH: i32 = 74;
+const PREFER_BUSY_POLL: i32 = 69;
+const TCP_TX_DELAY: i32 = 37;
+const PASSPIDFD: i32 = 76;
+const PASSRIGHTS: i32 = 83;
+
+/// What an accepted connection inherits of its listener, or a listener itself goes by (socket(7), tcp(7), ip(7), ipv6(7)).
+/// Not SO_REUSEPORT, which is segue's affair; not what an address is made of, which is the same on both.
+const OPTIONS: [Option; 57] = [
+    (libc::SOL_SOCKET, libc::SO_REUSEADDR, 4),
+    (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 4),
+    (libc::SOL_SOCKET, libc::SO_LINGER, 8),
+    (libc::SOL_SOCKET, libc::SO_RCVBUF, 4),
+    (libc::SOL_SOCKET, libc::SO_SNDBUF, 4),
+    (libc::SOL_SOCKET, BUF_LOCK, 4),
+    (libc::SOL_SOCKET, libc::SO_RCVLOWAT, 4),
+    (libc::SOL_SOCKET, libc::SO_RCVTIMEO, 16),
+    (libc::SOL_SOCKET, libc::SO_SNDTIMEO, 16),
+    (libc::SOL_SOCKET, libc::SO_PRIORITY, 4),
+    (libc::SOL_SOCKET, libc::SO_MARK, 4),
+    (libc::SOL_SOCKET, libc::SO_BUSY_POLL, 4),
+    (libc::SOL_SOCKET, PREFER_BUSY_POLL, 4),
+    (libc::SOL_SOCKET, libc::SO_INCOMING_CPU, 4),
+    (libc::SOL_SOCKET, libc::SO_OOBINLINE, 4),
+    (libc::SOL_SOCKET, libc::SO_DONTROUTE, 4),
+    (libc::SOL_SOCKET, libc::SO_BROADCAST, 4),
+    (libc::SOL_SOCKET, libc::SO_TIMESTAMP, 4),
+    (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 4),
+    (libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 4),
+    (libc::SOL_SOCKET, libc::SO_ZEROCOPY, 4),
+    (libc::SOL_SOCKET, MAX_PACING_RATE, 8),
+    (libc::SOL_SOCKET, TXREHASH, 4),
+    (libc::SOL_SOCKET, libc::SO_PASSCRED, 4),
+    (libc::SOL_SOCKET, libc::SO_PASSSEC, 4),
+    (libc::SOL_SOCKET, PASSPIDFD, 4),
+    (libc::SOL_SOCKET, PASSRIGHTS, 4),
+    (libc::IPPROTO_TCP, libc::TCP_NODELAY, 4),
+    (libc::IPPROTO_TCP, libc::TCP_MAXSEG, 4),
+    (libc::IPPROTO_TCP, libc::TCP_CORK, 4),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 4),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 4),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 4),
+    (libc::IPPROTO_TCP, libc::TCP_SYNCNT, 4),
+    (libc::IPPROTO_TCP, libc::TCP_LINGER2, 4),
+    (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, 4),
+    (libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, 4),
+    (libc::IPPROTO_TCP, libc::TCP_CONGESTION, 16),
+    (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 4),
+    (libc::IPPROTO_TCP, libc::TCP_FASTOPEN, 4),
+    (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_NO_COOKIE, 4),
+    (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, 4),
+    (libc::IPPROTO_TCP, libc::TCP_SAVE_SYN, 4),
+    (libc::IPPROTO_TCP, libc::TCP_INQ, 4),
+    (libc::IPPROTO_TCP, TCP_TX_DELAY, 4),
+    (libc::IPPROTO_IP, libc::IP_TOS, 4),
+    (libc::IPPROTO_IP, libc::IP_TTL, 4),
+    (libc::IPPROTO_IP, libc::IP_TRANSPARENT, 4),
+    (libc::IPPROTO_IP, libc::IP_FREEBIND, 4),
+    (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, 4),
+    (libc::IPPROTO_IP, libc::IP_RECVERR, 4),
+    (libc::IPPROTO_IP, libc::IP_MINTTL, 4),
+    (libc::IPPROTO_IPV6, libc::IPV6_TCLASS, 4),
+    (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, 4),
+    (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, 4),
+    (libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 4),
+    (libc::IPPROTO_IPV6, libc::IPV6_FREEBIND, 4),
+];
+
+/// The kernel doubles what is asked for.
+const DOUBLED: [i32; 2] = [libc::SO_RCVBUF, libc::SO_SNDBUF];
+
+/// The longest value.
+const LONGEST: usize = 16;
+
+/// Gives `to` the options of `from`. An error names the option that stays different; some of the others are changed by then.
+pub fn carry_over(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
+    let filter = facts::bytes(from, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &mut []);
+    if filter.is_ok_and(|instructions| instructions > 0) {
+        return Err(io::Error::other("it has a packet filter"));
     }
-
-    fn value(&self, level: i32, name: i32) -> Option<&[u8]> {
-        let option = self.0.iter().find(|it| (it.level, it.name) == (level, name))?;
-        Some(&option.value)
-    }
-
-    fn number(&self, level: i32, name: i32) -> Option<i32> {
-        let bytes = self.value(level, name)?.get(..4)?;
-        Some(i32::from_ne_bytes(bytes.try_into().ok()?))
-    }
-
-    /// May other sockets of the program have the same address (SO_REUSEPORT)?
-    #[must_use]
-    pub fn shares(&self) -> bool {
-        self.number(libc::SOL_SOCKET, libc::SO_REUSEPORT).unwrap_or(0) != 0
-    }
-
-    /// IPV6_V6ONLY, if it was set.
-    #[must_use]
-    pub fn only_six(&self) -> Option<bool> {
-        self.number(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
-            .map(|value| value != 0)
-    }
-
-    /// The interface that it is tied to; empty for none.
-    #[must_use]
-    pub fn device(&self) -> Vec<u8> {
-        let name = self.value(libc::SOL_SOCKET, libc::SO_BINDTODEVICE).unwrap_or_default();
-        name.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()
-    }
-
-    /// Sets all of them but SO_REUSEPORT, which is segue's own affair.
-    pub fn apply(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
-        self.others().try_for_each(|option| set(socket, option))
-    }
-
-    /// The same for a socket that is bound already. What only an unbound one takes (IPV6_V6ONLY) it has from before.
-    pub fn apply_again(&self, socket: BorrowedFd<'_>) {
-        for option in self.others() {
-            if let Err(error) = set(socket, option) {
-                tracing::debug!(option.level, option.name, %error, "an option stays as it was");
+    for option @ (level, name, _) in OPTIONS {
+        let (wanted, found) = (value(from, option), value(to, option));
+        let Some(wanted) = wanted else {
+            if found.is_some() {
+                return Err(different(level, name));
+            }
+            continue;
+        };
+        if found.as_ref() != Some(&wanted) {
+            set(to, option, &wanted)?;
+            if value(to, option).as_ref() != Some(&wanted) {
+                return Err(different(level, name));
             }
         }
     }
-
-    fn others(&self) -> impl Iterator<Item = &SocketOption> {
-        let ours = |it: &&SocketOption| (it.level, it.name) != (libc::SOL_SOCKET, libc::SO_REUSEPORT);
-        self.0.iter().filter(ours)
-    }
+    Ok(())
 }
 
-fn set(socket: BorrowedFd<'_>, option: &SocketOption) -> io::Result<()> {
-    let length = libc::socklen_t::try_from(option.value.len()).map_err(io::Error::other)?;
+/// Sets an option as a program has set it. What the kernel refuses it has refused to the program, which has the same socket.
+pub fn repeat(socket: BorrowedFd<'_>, option: &SocketOption) {
+    let length = libc::socklen_t::try_from(option.value.len()).unwrap_or(0);
+    let value = option.value.as_ptr().cast();
     // SAFETY: the value has as many bytes as are said.
-    let set = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            option.level,
-            option.name,
-            option.value.as_ptr().cast(),
-            length,
-        )
-    };
-    if set == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    let set = unsafe { libc::setsockopt(socket.as_raw_fd(), option.level, option.name, value, length) };
+    tracing::trace!(option.level, option.name, set, "an option is repeated");
 }
 
-/// What is remembered of sockets that were not bound yet. A program that never binds any makes it forget the oldest.
-#[derive(Debug, Default)]
-pub struct Records(VecDeque<(u64, Options)>);
+fn different(level: i32, name: i32) -> io::Error {
+    io::Error::other(format!("option {name} of level {level} cannot be carried over"))
+}
 
-/// More than any program prepares at once.
-const RECORDS: usize = 256;
+fn value(socket: BorrowedFd<'_>, (level, name, length): Option) -> std::option::Option<Vec<u8>> {
+    let mut value = [0; LONGEST];
+    let length = facts::bytes(socket, level, name, value.get_mut(..length)?).ok()?;
+    Some(value.get(..length)?.to_vec())
+}
 
-impl Records {
-    /// The socket with this inode has this option now.
-    pub fn note(&mut self, inode: u64, option: SocketOption) {
-        if let Some((_, options)) = self.0.iter_mut().find(|it| it.0 == inode) {
-            return options.set(option);
-        }
-        if self.0.len() >= RECORDS {
-            self.0.pop_front();
-        }
-        self.0.push_back((inode, Options(vec![option])));
-    }
-
-    /// The options of the socket with this inode.
-    #[must_use]
-    pub fn of(&self, inode: u64) -> Options {
-        let options = self.0.iter().find(|it| it.0 == inode);
-        options.map(|it| it.1.clone()).unwrap_or_default()
-    }
-
-    /// The socket is no more.
-    pub fn forget(&mut self, inode: u64) {
-        self.0.retain(|it| it.0 != inode);
-    }
+fn set(socket: BorrowedFd<'_>, (level, name, _): Option, value: &[u8]) -> io::Result<()> {
+    let halved = value
+        .try_into()
+        .map(|bytes| (i32::from_ne_bytes(bytes) / 2).to_ne_bytes());
+    let value = match halved {
+        Ok(halved) if level == libc::SOL_SOCKET && DOUBLED.contains(&name) => halved.to_vec(),
+        Ok(_) | Err(_) => value.to_vec(),
+    };
+    let length = libc::socklen_t::try_from(value.len()).map_err(io::Error::other)?;
+    // SAFETY: the value has as many bytes as are said.
+    let set = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value.as_ptr().cast(), length) };
+    if set == 0 { Ok(()) } else { Err(different(level, name)) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{net::TcpListener, os::fd::AsFd};
+
     use super::*;
 
-    fn option(level: i32, name: i32, value: i32) -> SocketOption {
-        SocketOption {
-            level,
-            name,
-            value: value.to_ne_bytes().to_vec(),
+    fn socket() -> TcpListener {
+        TcpListener::bind("127.0.0.1:0").unwrap()
+    }
+
+    /// What differs is set, what was set and is not wanted any more is as it was at first, and both are the same in the end.
+    #[test]
+    fn a_socket_with_a_past_becomes_like_a_new_one_and_the_other_way_round() {
+        let options: [(Option, i32); 8] = [
+            ((libc::IPPROTO_TCP, libc::TCP_NODELAY, 4), 1),
+            ((libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, 4), 31),
+            ((libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 4), 5_000),
+            ((libc::SOL_SOCKET, libc::SO_KEEPALIVE, 4), 1),
+            ((libc::SOL_SOCKET, libc::SO_RCVBUF, 4), 2 * 30_000),
+            ((libc::SOL_SOCKET, libc::SO_PRIORITY, 4), 3),
+            ((libc::IPPROTO_IP, libc::IP_TOS, 4), 16),
+            ((libc::IPPROTO_TCP, libc::TCP_FASTOPEN, 4), 9),
+        ];
+        let (new, old) = (socket(), socket());
+        let all = |socket: &TcpListener| -> Vec<_> { OPTIONS.map(|it| value(socket.as_fd(), it)).to_vec() };
+        let fresh = all(&new);
+        for (option, number) in options {
+            set(old.as_fd(), option, &number.to_ne_bytes()).unwrap();
         }
-    }
-
-    #[test]
-    fn the_last_value_counts() {
-        let mut options = Options::default();
-        assert!(!options.shares() && options.only_six().is_none());
-        options.set(option(libc::SOL_SOCKET, libc::SO_REUSEPORT, 1));
-        options.set(option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0));
-        assert!(options.shares() && options.only_six() == Some(false));
-        options.set(option(libc::SOL_SOCKET, libc::SO_REUSEPORT, 0));
-        assert!(!options.shares());
-    }
-
-    #[test]
-    fn options_are_set_on_another_socket() {
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let borrowed = std::os::fd::AsFd::as_fd(&socket);
-        let mut options = Options::default();
-        options.set(option(libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, 3));
-        options.set(option(libc::SOL_SOCKET, libc::SO_RCVBUF, 10_000));
-        options.apply(borrowed).unwrap();
-        let size = nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::RcvBuf).unwrap();
-        assert_eq!(size, 20_000, "the kernel doubles it");
-    }
-
-    #[test]
-    fn a_device_is_a_name_up_to_its_zero() {
-        let mut options = Options::default();
-        options.set(SocketOption {
-            level: libc::SOL_SOCKET,
-            name: libc::SO_BINDTODEVICE,
-            value: b"lo\0rubbish".to_vec(),
-        });
-        assert_eq!(options.device(), b"lo");
-    }
-
-    #[test]
-    fn memory_is_bounded() {
-        let mut records = Records::default();
-        for inode in 0..10_000 {
-            records.note(inode, option(libc::SOL_SOCKET, libc::SO_REUSEPORT, 1));
+        assert_ne!(all(&old), fresh);
+        let used = all(&old);
+        carry_over(new.as_fd(), old.as_fd()).unwrap();
+        assert_eq!(all(&old), fresh);
+        let third = socket();
+        for (option, number) in options {
+            set(third.as_fd(), option, &number.to_ne_bytes()).unwrap();
         }
-        assert_eq!(records.0.len(), RECORDS);
-        assert!(records.of(9_999).shares() && !records.of(0).shares());
-        records.forget(9_999);
-        assert!(!records.of(9_999).shares());
+        carry_over(third.as_fd(), new.as_fd()).unwrap();
+        assert_eq!(all(&new), used);
+    }
+
+    #[test]
+    fn congestion_control_is_a_name() {
+        let (one, other) = (socket(), socket());
+        let name = (libc::IPPROTO_TCP, libc::TCP_CONGESTION, 16);
+        set(one.as_fd(), name, b"reno").unwrap();
+        carry_over(one.as_fd(), other.as_fd()).unwrap();
+        assert!(value(other.as_fd(), name).unwrap().starts_with(b"reno\0"));
     }
 }

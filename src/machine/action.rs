@@ -80,6 +80,9 @@ pub enum Action {
     },
 }
 
+/// Why a generation that is not ready in time is rolled back.
+pub const LATE: &str = "it was not ready within SEGUE_READY_TIMEOUT";
+
 /// How a restart came out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {

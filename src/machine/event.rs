@@ -27,6 +27,11 @@ pub enum Event {
         /// What stood in the way.
         fault: Fault,
     },
+    /// The generation listens somewhere, and has the connections to there if nobody else has: it will be ready soon.
+    BeganToListen {
+        /// Which one.
+        generation: u64,
+    },
     /// The generation may get traffic.
     BecameReady {
         /// Which one.
@@ -84,6 +89,7 @@ impl Event {
             Event::Prepared { outcome: Err(_), .. } => "pre-start command failed",
             Event::Started { .. } => "generation started",
             Event::NotStarted { .. } => "generation could not be started",
+            Event::BeganToListen { .. } => "generation listens",
             Event::BecameReady { .. } => "generation became ready",
             Event::Exited { .. } => "program ended",
             Event::Emptied { .. } => "generation is gone",
@@ -104,6 +110,7 @@ impl Event {
             Event::Prepared { generation, .. }
             | Event::Started { generation }
             | Event::NotStarted { generation, .. }
+            | Event::BeganToListen { generation }
             | Event::BecameReady { generation }
             | Event::Exited { generation, .. }
             | Event::Emptied { generation }
@@ -126,6 +133,8 @@ pub enum Ending {
     Code(u8),
     /// By this signal.
     Signal(i32),
+    /// By the kernel, which had no memory for it any more.
+    OutOfMemory,
 }
 
 impl Ending {
@@ -135,6 +144,8 @@ impl Ending {
         match self {
             Ending::Code(code) => code,
             Ending::Signal(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
+            // SIGKILL, as `docker inspect` has it.
+            Ending::OutOfMemory => 128 + 9,
         }
     }
 }
@@ -144,6 +155,7 @@ impl std::fmt::Display for Ending {
         match self {
             Ending::Code(code) => write!(f, "exited with code {code}"),
             Ending::Signal(signal) => write!(f, "was ended by signal {signal}"),
+            Ending::OutOfMemory => f.write_str("was killed by the kernel: out of memory"),
         }
     }
 }

@@ -33,7 +33,7 @@ mod scenarios;
 
 use std::time::{Duration, Instant};
 
-pub use action::{Action, Outcome, Report};
+pub use action::{Action, LATE, Outcome, Report};
 pub use event::{Ending, Event, Fault, Reason};
 pub use limits::{Limits, Mode, Policy};
 pub use state::{Generation, Phase, Role, State};
@@ -52,6 +52,7 @@ pub fn step(limits: &Limits, state: State, event: Event, now: Instant) -> (State
         Event::Prepared { generation, outcome } => turn.on_prepared(generation, outcome),
         Event::Started { generation } => turn.on_started(generation),
         Event::NotStarted { generation, fault } => turn.on_not_started(generation, &fault),
+        Event::BeganToListen { generation } => turn.on_listening(generation),
         Event::BecameReady { generation } => turn.on_ready(generation),
         Event::Exited {
             generation,

@@ -38,12 +38,13 @@ struct World {
     post_stop: bool,
 }
 
-/// What chance does to the world; a number chooses among the living.
+/// A number chooses among the living.
 #[derive(Debug, Clone)]
 enum Chance {
     HookEnds(usize, bool),
     Starts(usize),
     CannotStart(usize),
+    Listens(usize),
     Ready(usize),
     Ends(usize, u8, bool),
     Empties(usize),
@@ -54,7 +55,7 @@ enum Chance {
     Signal(i32),
     PostStopEnds,
     Wait(u64),
-    /// An event about a generation that may not be there, in a role that it may not have.
+    /// About a generation that may not be there, or not in such a role.
     Nonsense(u64),
 }
 
@@ -64,6 +65,7 @@ fn chance() -> impl Strategy<Value = Chance> {
         2 => (who, any::<bool>()).prop_map(|(who, well)| Chance::HookEnds(who, well)),
         4 => who.prop_map(Chance::Starts),
         1 => who.prop_map(Chance::CannotStart),
+        2 => who.prop_map(Chance::Listens),
         4 => who.prop_map(Chance::Ready),
         3 => (who, 0..3_u8, any::<bool>()).prop_map(|(who, code, queued)| Chance::Ends(who, code, queued)),
         3 => who.prop_map(Chance::Empties),
@@ -130,12 +132,8 @@ impl World {
     }
 
     fn pick(&self, process: Process, who: usize) -> Option<u64> {
-        let candidates: Vec<u64> = self
-            .living
-            .iter()
-            .filter(|it| *it.1 == process)
-            .map(|it| *it.0)
-            .collect();
+        let such = self.living.iter().filter(|it| *it.1 == process);
+        let candidates: Vec<u64> = such.map(|it| *it.0).collect();
         candidates.get(who % candidates.len().max(1)).copied()
     }
 
@@ -163,6 +161,9 @@ impl World {
                     fault: fault(),
                 }
             }),
+            Chance::Listens(who) => self
+                .pick(Process::Program, who)
+                .map(|generation| Event::BeganToListen { generation }),
             Chance::Ready(who) => self
                 .pick(Process::Program, who)
                 .map(|generation| Event::BecameReady { generation }),

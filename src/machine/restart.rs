@@ -14,6 +14,10 @@ impl Turn<'_> {
         }
         match self.state.restart.as_ref().map(|restart| restart.stage) {
             None => self.begin_restart(reason),
+            // It has connections, and will not be long.
+            Some(Stage::Alone { new }) if self.state.generation(new).is_some_and(|it| it.listens) => {
+                self.state.queued = Some(reason);
+            }
             Some(Stage::Alone { .. }) => {
                 self.report(Outcome::Failed {
                     why: "another restart was asked for before it was ready".into(),
@@ -210,7 +214,7 @@ impl Turn<'_> {
     pub(super) fn roll_back_late(&mut self, number: u64) {
         match self.state.restart.as_ref().map(|restart| restart.stage) {
             Some(Stage::Candidate { new, .. }) if new == number => {
-                self.roll_back("it was not ready within SEGUE_READY_TIMEOUT");
+                self.roll_back(super::action::LATE);
             }
             Some(_) | None => {}
         }

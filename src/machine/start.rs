@@ -24,6 +24,7 @@ impl Turn<'_> {
             role,
             since: self.now,
             has_program: !self.limits.pre_start,
+            listens: false,
             until: None,
             kill_by: None,
         });
@@ -101,6 +102,12 @@ impl Turn<'_> {
                 self.ended_as_asked(ending);
                 self.close();
             }
+        }
+    }
+
+    pub(super) fn on_listening(&mut self, number: u64) {
+        if let Some(generation) = self.state.generation_mut(number) {
+            generation.listens = true;
         }
     }
 

@@ -69,6 +69,8 @@ pub struct Generation {
     pub since: Instant,
     /// Was its program asked for? Until then its only process is the pre-start command.
     pub(super) has_program: bool,
+    /// Does it listen somewhere?
+    pub(super) listens: bool,
     /// When the present role has lasted too long; of one that serves, when it has had time to listen.
     pub(super) until: Option<Instant>,
     /// When it is killed, whatever its role.
@@ -166,6 +168,15 @@ impl State {
     #[must_use]
     pub fn is_restarting(&self) -> bool {
         self.restart.is_some()
+    }
+
+    /// May this generation still be thrown away, because the one before it is there to go back to?
+    #[must_use]
+    pub fn is_on_trial(&self, number: u64) -> bool {
+        match self.restart.as_ref().map(|restart| restart.stage) {
+            Some(Stage::Candidate { new, .. } | Stage::Probation { new, .. }) => new == number,
+            Some(Stage::Clearing | Stage::Alone { .. }) | None => false,
+        }
     }
 
     /// Was a restart asked for that is to follow the one under way?

@@ -63,6 +63,7 @@ impl Again<'_> {
             at_once: true,
             no_input: false,
             trap: None,
+            expendable: false,
         };
         let (pid, pidfd, _, verdict) = spawn::spawn(&plan)?.into_parts();
         // With `at_once` it has been executed, or could not be, by the time that spawn returns.

@@ -1,10 +1,12 @@
 //! RUNS processes: starts, signals and reaps them. The only half of segue that knows a pid.
 
 pub mod again;
+pub mod file_type;
 pub(crate) mod files;
 pub mod inherited;
 pub(crate) mod lookup;
 pub mod pid_file;
+pub mod privileges;
 pub mod program;
 pub mod reaper;
 pub mod rest;

@@ -34,10 +34,12 @@ pub fn look() -> Look {
     let mut status = 0;
     loop {
         // SAFETY: `status` is writable.
-        match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) } {
+        match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WNOTHREAD) } {
             0 => return Look::AllAlive,
             -1 if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted => {}
             -1 => return Look::NoChildren,
+            // A stop for a tracer of our own (`handover/trapped/tracer`), which does not wait for it.
+            _ if libc::WIFSTOPPED(status) => {}
             pid => {
                 return Look::Dead(Reaped {
                     pid: Pid::from_raw(pid),

@@ -62,7 +62,7 @@ fn bit(signal: i32) -> u64 {
 }
 
 /// Blocks everything that can be blocked; returns what was blocked before.
-pub(super) fn block_all() -> SignalSet {
+pub(crate) fn block_all() -> SignalSet {
     set_mask(SignalSet::ALL)
 }
 

@@ -50,6 +50,8 @@ pub struct Plan<'a> {
     pub no_input: bool,
     /// Which of its calls segue wants to be told of.
     pub trap: Option<Trap<'a>>,
+    /// Is it the first to go when memory is short (`oom_score_adj`, proc(5)), before any that is there already?
+    pub expendable: bool,
 }
 
 /// The environment entry that the child stamps with its pid.
@@ -158,6 +160,23 @@ fn pointers(items: impl Iterator<Item = *const c_char>) -> Vec<*const c_char> {
     items.chain([ptr::null()]).collect()
 }
 
+/// The highest `oom_score_adj`.
+pub const EXPENDABLE: &str = "1000";
+
+/// The kernel kills the process with the highest score, and this is the highest. Raising one's own score needs no privilege; if it fails,
+/// the kernel chooses as usual.
+fn put_forward_to_the_oom_killer() {
+    // SAFETY: a C string constant.
+    let file = unsafe { libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) };
+    if file >= 0 {
+        // SAFETY: constant bytes, and the file that was opened above.
+        unsafe {
+            libc::write(file, EXPENDABLE.as_ptr().cast(), EXPENDABLE.len());
+            libc::close(file);
+        }
+    }
+}
+
 /// `sh CANDIDATE ARG…`: what execvp(3) does with a text that names no interpreter. The candidate is put in later.
 fn shell(plan: &Plan<'_>) -> Vec<*const c_char> {
     let arguments = plan.arguments.iter().skip(1).map(|argument| argument.as_ptr());
@@ -230,6 +249,9 @@ impl Child<'_> {
             unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
         }
         self.stamp_pid();
+        if self.plan.expendable {
+            put_forward_to_the_oom_killer();
+        }
         sigset::set_mask(self.plan.inherited.mask);
         ExecFault {
             step: Step::Exec,

@@ -4,10 +4,8 @@ use super::sigset::SignalSet;
 
 /// CAP_NET_BIND_SERVICE of capabilities(7): ports below the unprivileged ones.
 pub const NET_BIND_SERVICE: u32 = 10;
-/// CAP_NET_ADMIN of capabilities(7).
-pub const NET_ADMIN: u32 = 12;
-/// CAP_NET_RAW of capabilities(7).
-pub const NET_RAW: u32 = 13;
+/// CAP_SYS_ADMIN of capabilities(7): with it, a seccomp filter needs no `no_new_privs`.
+pub const SYS_ADMIN: u32 = 21;
 
 /// A part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,8 +16,18 @@ pub struct Status {
     pub group: u32,
     /// The process that the thread belongs to.
     pub process: i32,
+    /// The user, if it is one and the same in every respect (real, effective, saved).
+    pub only_user: Option<u32>,
+    /// The group, likewise.
+    pub only_group: Option<u32>,
+    /// How many seccomp filters it has; 0 where the kernel does not tell (before 5.9).
+    pub filters: u32,
+    /// Can it gain no privilege any more (`no_new_privs`)?
+    pub sealed: bool,
     catches: SignalSet,
     capabilities: u64,
+    /// Those that it may take into use.
+    permitted: u64,
 }
 
 impl Status {
@@ -44,6 +52,12 @@ impl Status {
         }
     }
 
+    /// The capabilities that it may take into use.
+    #[must_use]
+    pub fn permitted(&self) -> u64 {
+        self.permitted
+    }
+
     /// Has it this capability?
     #[must_use]
     pub fn can(&self, capability: u32) -> bool {
@@ -57,6 +71,44 @@ pub fn of(pid: i32) -> Option<Status> {
     parse(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
 }
 
+/// What matters of a thread that is traced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfTraced {
+    /// The process that it belongs to.
+    pub process: i32,
+    /// That one's parent.
+    pub parent: i32,
+    /// Is it traced?
+    pub is_traced: bool,
+    /// Is it a zombie?
+    pub is_dead: bool,
+}
+
+/// The same of this thread; `None` if it is gone.
+#[must_use]
+pub fn of_traced(thread: i32) -> Option<OfTraced> {
+    let text = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    Some(OfTraced {
+        process: field("Tgid:")?.parse().ok()?,
+        parent: field("PPid:")?.parse().ok()?,
+        is_traced: field("TracerPid:") != Some("0"),
+        is_dead: field("State:")?.starts_with(['Z', 'X']),
+    })
+}
+
+/// The numbers of a process, in this PID namespace and in those below it; the number itself if it is gone.
+#[must_use]
+pub fn numbers(pid: i32) -> Vec<i32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = text
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))
+        .unwrap_or_default();
+    let numbers = numbers.split_whitespace().filter_map(|number| number.parse().ok());
+    [pid].into_iter().chain(numbers).collect()
+}
+
 fn parse(text: &str) -> Option<Status> {
     let field = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -64,18 +116,30 @@ fn parse(text: &str) -> Option<Status> {
     };
     let last = |name| field(name)?.split_whitespace().last()?.parse::<u32>().ok();
     let mask = |name| u64::from_str_radix(field(name)?, 16).ok();
+    let only = |name| {
+        let mut numbers = field(name)?.split_whitespace();
+        let first = numbers.next()?;
+        numbers.take(2).all(|it| it == first).then(|| first.parse().ok())?
+    };
     Some(Status {
         user: last("Uid")?,
         group: last("Gid")?,
         process: field("Tgid")?.parse().ok()?,
+        only_user: only("Uid"),
+        only_group: only("Gid"),
+        filters: field("Seccomp_filters").and_then(|it| it.parse().ok()).unwrap_or(0),
+        sealed: field("NoNewPrivs") == Some("1"),
         catches: SignalSet(mask("SigCgt")?),
         capabilities: mask("CapEff")?,
+        permitted: field("CapPrm")
+            .and_then(|it| u64::from_str_radix(it, 16).ok())
+            .unwrap_or(0),
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{NET_BIND_SERVICE, NET_RAW, of, parse};
+    use super::{NET_BIND_SERVICE, SYS_ADMIN, of, parse};
 
     #[test]
     fn a_status_of_the_kernel_s() {
@@ -84,7 +148,8 @@ mod tests {
         let status = parse(text).unwrap();
         assert_eq!((status.user, status.group, status.process), (1001, 6, 12));
         assert!(status.handles(15) && status.handles(2) && !status.handles(1));
-        assert!(status.can(NET_BIND_SERVICE) && !status.can(NET_RAW) && !status.can(99));
+        assert!(status.can(NET_BIND_SERVICE) && !status.can(SYS_ADMIN) && !status.can(99));
+        assert_eq!((status.only_user, status.only_group), (None, None));
         assert_eq!(parse("Uid:\t0"), None);
     }
 

@@ -95,6 +95,15 @@ fn attribute(
         .collect()
 }
 
+/// The numbers of all processes in sight.
+#[must_use]
+pub fn all() -> Vec<i32> {
+    let listing = fs::read_dir("/proc").into_iter().flatten();
+    listing
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
 fn processes() -> Vec<Process> {
     let Ok(listing) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -108,6 +117,15 @@ fn processes() -> Vec<Process> {
 pub fn process(pid: i32) -> Option<Process> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     parse(pid, &stat)
+}
+
+/// The processor on which a thread ran last.
+#[must_use]
+pub fn processor(thread: i32) -> Option<usize> {
+    let stat = fs::read(format!("/proc/{thread}/stat")).ok()?;
+    let after_name = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(stat.get(after_name + 1..)?).ok()?;
+    rest.split_ascii_whitespace().nth(36)?.parse().ok()
 }
 
 /// `PID (NAME) STATE PARENT GROUP SESSION …`, where the name may hold anything; the start is field 22 (proc(5)).

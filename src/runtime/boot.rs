@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::Path};
 
 use nix::unistd::getpid;
 
-use super::{brokering::Trapping, doors::Doors, front::Front};
+use super::{doors::Doors, front::Front, trapping::Trapping};
 use crate::{
     handover::{inherited, listener::Place, sockets::Sockets},
     machine::{Limits, Mode, Policy},
@@ -190,7 +190,8 @@ fn limits(settings: &Settings) -> Limits {
         ready_timeout: never_if_zero(settings.ready_timeout),
         probation: settings.probation,
         mode: match settings.restart_mode {
-            RestartMode::Overlap => Mode::Overlap,
+            // Chosen before each restart.
+            RestartMode::Auto | RestartMode::Overlap => Mode::Overlap,
             RestartMode::StopFirst => Mode::StopFirst,
         },
         policy: match settings.restart {

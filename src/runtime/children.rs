@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{REAP_BATCH, Supervisor};
 use crate::{
-    machine::{Ending, Event, Fault},
+    machine::{Ending, Event, Fault, Role},
     process::{
         reaper::{self, Look, Reaped},
         rest,
@@ -96,6 +96,8 @@ impl Supervisor {
                 tracing::trace!(pid = pid.as_raw(), %ending, "reaped an orphan");
             }
         }
+        self.look_at_sockets_of(pid.as_raw());
+        self.repair_paths();
     }
 
     fn on_task_ended(&mut self, pid: Pid, task: Task, ending: Ending) {
@@ -108,6 +110,10 @@ impl Supervisor {
         match (task, fault) {
             (Task::Program(generation), fault) => {
                 self.main_ended(generation, pid);
+                let ending = self.see_memory_kills(generation, ending);
+                if let Some(it) = self.generations.get_mut(&generation) {
+                    it.ending = Some(ending);
+                }
                 let event = match fault {
                     Some(fault) => Event::NotStarted { generation, fault },
                     None => Event::Exited {
@@ -177,6 +183,15 @@ impl Supervisor {
     }
 
     fn main_ended(&mut self, generation: u64, pid: Pid) {
+        let role = self
+            .state
+            .generations()
+            .iter()
+            .find(|it| it.number == generation)
+            .map(|it| it.role);
+        if matches!(role, Some(Role::Serving | Role::Standby)) {
+            self.expect_what_was_served(generation);
+        }
         if let Some(front) = &self.front {
             front.proxy.ended(generation);
         }

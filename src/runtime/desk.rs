@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Supervisor,
+    choosing::Chosen,
     counting::{Asker, Counting},
     tally::Tally,
 };
@@ -21,6 +22,7 @@ use crate::{
         status::{Moment, Restart, Restarts},
     },
     machine::{self, Ending, Event, Outcome, Phase, Reason, Report, Role},
+    process::send,
     settings::value::Signal,
 };
 
@@ -83,7 +85,7 @@ impl Desk {
     }
 
     /// A restart has come out.
-    pub(super) fn note_report(&mut self, report: &Report) {
+    pub(super) fn note_report(&mut self, report: &Report, chosen: &Chosen, remedy: Option<&str>) {
         let (count, outcome, why) = match &report.outcome {
             Outcome::Replaced => (&mut self.restarts.replaced, "replaced", None),
             Outcome::RolledBack { why } => (&mut self.restarts.rolled_back, "rolled_back", Some(why)),
@@ -96,8 +98,11 @@ impl Desk {
             generation: report.generation,
             reason: report.reason.name().into(),
             cause: report.reason.cause().map(str::to_owned),
+            mode: chosen.mode.map(str::to_owned),
+            evidence: chosen.evidence.clone(),
             outcome: outcome.into(),
             why: why.cloned(),
+            remedy: remedy.map(str::to_owned),
             took_ms: u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
             at: Moment::now(),
         };
@@ -222,13 +227,14 @@ impl Supervisor {
                 });
             }
             Event::Exited { generation, ending, .. } => {
-                let by_signal = matches!(ending, Ending::Signal(_));
+                let by_signal = matches!(ending, Ending::Signal(_) | Ending::OutOfMemory);
                 self.desk.tally.count(move |metrics| metrics.exited(by_signal));
                 self.note_end_of_drain(*generation);
             }
             Event::BecameReady { generation } => {
                 if let Some(it) = self.generations.get_mut(generation) {
                     it.ready.get_or_insert_with(Moment::now);
+                    it.ready_at.get_or_insert_with(send::ticks_since_boot);
                 }
             }
             Event::RestartRequested { reason } => self.forget_loops(reason),
@@ -238,6 +244,7 @@ impl Supervisor {
             Event::Booted
             | Event::Prepared { .. }
             | Event::NotStarted { .. }
+            | Event::BeganToListen { .. }
             | Event::Emptied { .. }
             | Event::Drained { .. }
             | Event::SignalReceived { .. }
@@ -283,8 +290,11 @@ impl Supervisor {
                 generation: None,
                 reason: Reason::Command.name().into(),
                 cause: None,
+                mode: None,
+                evidence: None,
                 outcome: "failed".into(),
                 why: Some("segue is about to end".into()),
+                remedy: None,
                 took_ms: 0,
                 at: Moment::now(),
             };

@@ -94,7 +94,7 @@ impl Doors {
                 Ok(socket) => self.control = Some(socket),
                 Err(error) => tracing::warn!(
                     %error,
-                    remedy = "SEGUE_CONTROL=/path/to.sock, a tmpfs on /run, or SEGUE_CONTROL=off to be content",
+                    remedy = "SEGUE_CONTROL=/path/to.sock, a tmpfs on /run, or SEGUE_CONTROL=off to accept that",
                     "no control socket: commands such as segue status cannot reach this segue"
                 ),
             }
@@ -140,6 +140,8 @@ impl Supervisor {
             self.desk.tally.metrics();
             self.doors.let_in(&self.settings, &self.asking, &self.sender);
             self.start_watching();
+            // What is killed from now on counts.
+            self.memory.cgroup();
         }
     }
 }

@@ -4,17 +4,15 @@
 use std::{
     collections::{BTreeSet, HashSet},
     net::SocketAddr,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use super::Supervisor;
 use crate::{
     handover::{
-        broker::task::held_sockets,
         census::{self, Census, Connection},
         listening,
-        refuser::Refuser,
+        paths::quiet::Quiet,
     },
     machine::Event,
     process::status,
@@ -22,7 +20,7 @@ use crate::{
 };
 
 /// Time between two looks at the connections.
-const INTERVAL: Duration = Duration::from_millis(20);
+pub(super) const INTERVAL: Duration = Duration::from_millis(20);
 /// With so many connections that a look takes long, looking takes one part in so many of the time; and in the last part of it, when a
 /// moment counts that is soon over.
 const SHARE: u32 = 10;
@@ -42,7 +40,7 @@ const BELIEVED: Duration = Duration::from_secs(1);
 pub(super) struct Replaced {
     at: Instant,
     /// Handshakes under way, which end up in its queue; `None` = they cannot be seen.
-    half_open: Option<HashSet<(SocketAddr, SocketAddr)>>,
+    pub(super) half_open: Option<HashSet<(SocketAddr, SocketAddr)>>,
     /// What tells its connections from all others, if they can be told.
     pub(super) connections: Option<HashSet<u64>>,
     /// Is segue to wait for them?
@@ -55,6 +53,7 @@ impl Draining {
             since: Instant::now(),
             next_look: Instant::now(),
             quiet: false,
+            no_datagrams_since: None,
             ask_whose_at: Some(Instant::now() + BELIEVED),
         }
     }
@@ -67,8 +66,10 @@ pub(super) struct Draining {
     next_look: Instant,
     /// Was nobody busy at the last look?
     quiet: bool,
+    /// Since when no datagram waits for it.
+    pub(super) no_datagrams_since: Option<Instant>,
     /// When it is looked whose the busy ones really are; `None` once that was done.
-    ask_whose_at: Option<Instant>,
+    pub(super) ask_whose_at: Option<Instant>,
 }
 
 impl Replaced {
@@ -89,7 +90,7 @@ impl Replaced {
 
 impl Supervisor {
     /// Does the program finish its connections itself when it gets the stop signal?
-    fn drains_itself(&self, generation: u64) -> bool {
+    pub(super) fn drains_itself(&self, generation: u64) -> bool {
         match self.settings.drain {
             DrainMode::Signal => true,
             DrainMode::Connections => false,
@@ -161,7 +162,8 @@ impl Supervisor {
             return self.drain_front(generation, last);
         }
         let itself = self.drains_itself(generation);
-        let nothing_to_see = !last && self.sockets.places().is_empty();
+        let places = !self.sockets.places().is_empty() || !self.paths.is_empty();
+        let nothing_to_see = !last && !places && !self.takes_datagrams(generation);
         if (last && itself) || nothing_to_see {
             return self.events.push_back(Event::Drained { generation });
         }
@@ -172,31 +174,30 @@ impl Supervisor {
         self.note_what_is_due();
         if let Some(it) = self.generations.get_mut(&generation) {
             it.draining = Some(Draining::begin());
+            it.quiet = Quiet::default();
         }
         self.look_at_connections();
     }
 
-    /// From now on new connections are refused.
-    fn refuse(&mut self) {
-        for refuser in self.sockets.refuse() {
-            match refuser.and_then(Refuser::new) {
-                Ok(refuser) => self.refusers.push(refuser),
-                Err(error) => tracing::warn!(%error, "cannot refuse new connections"),
-            }
-        }
-    }
-
-    pub(super) fn poll_refusers(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let more = self.refusers.iter().any(|it| it.poll_refuse(context).is_ready());
-        if more { Poll::Ready(()) } else { Poll::Pending }
-    }
-
     /// When the connections are to be looked at next, if anybody waits for them.
     pub(super) fn next_look(&self) -> Option<Instant> {
-        self.generations
+        let of_drains = self
+            .generations
             .values()
-            .filter_map(|it| Some(it.draining.as_ref()?.next_look))
-            .min()
+            .filter_map(|it| Some(it.draining.as_ref()?.next_look));
+        let others = [
+            self.next_look_at_queues(),
+            self.next_confirmation(),
+            self.next_look_at_listening(),
+        ];
+        of_drains.chain(others.into_iter().flatten()).min()
+    }
+
+    /// Looks at whatever is due.
+    pub(super) fn look_again(&mut self) {
+        self.look_at_connections();
+        self.see_who_is_ready();
+        self.confirm();
     }
 
     pub(super) fn look_at_connections(&mut self) {
@@ -209,6 +210,7 @@ impl Supervisor {
             .map(|(number, _)| *number);
         let due: Vec<u64> = due.collect();
         self.sockets.tidy();
+        self.look_at_queues();
         for generation in due {
             // A moment between two requests is short: where that is enough, it is confirmed at once.
             let confirms = |it: &Supervisor| it.is_last_part(generation) && it.seems_quiet(generation);
@@ -239,7 +241,18 @@ impl Supervisor {
         if let Some(front) = &self.front {
             return self.is_front_drained(front, generation);
         }
-        if self.sockets.queued(generation) > 0 {
+        if !self.have_datagrams_settled(generation) {
+            return false;
+        }
+        let queued = |it: &mut Supervisor| it.sockets.queued(generation) > 0 || it.paths.are_waiting(generation);
+        if queued(self) {
+            // Nobody may be left to empty it.
+            self.let_go_of_all_closed(generation);
+            if queued(self) {
+                return false;
+            }
+        }
+        if !self.drains_itself(generation) && self.busy_on_paths(generation) > 0 {
             return false;
         }
         let ports = self.ports(generation);
@@ -251,10 +264,14 @@ impl Supervisor {
             None => replaced.at.elapsed() >= SETTLE,
         };
         if !replaced.waits || replaced.connections.is_none() {
-            return match &replaced.half_open {
+            let settled = match &replaced.half_open {
                 Some(then) if !then.is_empty() => census::half_open(&ports).is_ok_and(|now| settled(&now)),
                 Some(_) | None => settled(&HashSet::new()),
             };
+            if !settled || !self.may_have_sessions(generation) {
+                return settled;
+            }
+            return census::connections(&ports).is_ok_and(|census| !self.has_sessions(generation, &census));
         }
         let Ok(census) = census::connections(&ports) else {
             return false;
@@ -265,6 +282,7 @@ impl Supervisor {
             self.settings.drain_idle
         };
         let quiet = settled(&census.half_open) && self.busy_of(generation, &census, idle) == 0;
+        let quiet = quiet && !(self.may_have_sessions(generation) && self.has_sessions(generation, &census));
         if !quiet {
             self.disown(generation, &census);
         }
@@ -278,36 +296,6 @@ impl Supervisor {
         quiet && (nobody || was_quiet)
     }
 
-    /// Connections that came between the steering and the look at which there are were taken for the generation's, and are its
-    /// successor's: whoever holds them tells. Where that cannot be seen they stay.
-    fn disown(&mut self, generation: u64, census: &Census) {
-        let current = self.state.current().filter(|current| *current != generation);
-        let draining = self
-            .generations
-            .get_mut(&generation)
-            .and_then(|it| it.draining.as_mut());
-        let due = draining.is_some_and(|it| it.ask_whose_at.take_if(|at| *at <= Instant::now()).is_some());
-        let (Some(current), true) = (current, due) else { return };
-        let Some(held) = held_sockets(&self.program_processes(current)) else {
-            return;
-        };
-        let Some(replaced) = self
-            .generations
-            .get_mut(&generation)
-            .and_then(|it| it.replaced.as_mut())
-        else {
-            return;
-        };
-        for it in census.connections.iter().filter(|it| held.contains(&it.inode)) {
-            if let Some(connections) = &mut replaced.connections {
-                connections.remove(&it.cookie);
-            }
-            if let Some(half_open) = &mut replaced.half_open {
-                half_open.remove(&(it.local, it.remote));
-            }
-        }
-    }
-
     /// How many connections of the generation are busy; `None` = it cannot be told.
     pub(super) fn busy(&mut self, generation: u64) -> Option<usize> {
         if let Some(front) = &self.front {
@@ -315,7 +303,8 @@ impl Supervisor {
         }
         let ports = self.ports(generation);
         let census = census::connections(&ports).ok()?;
-        Some(self.busy_of(generation, &census, self.settings.drain_idle))
+        let on_paths = self.busy_on_paths(generation);
+        Some(on_paths + self.busy_of(generation, &census, self.settings.drain_idle))
     }
 
     /// Did the last look find nobody busy?
@@ -325,7 +314,7 @@ impl Supervisor {
     }
 
     /// Is most of the time over that the machine gives it?
-    fn is_last_part(&self, generation: u64) -> bool {
+    pub(super) fn is_last_part(&self, generation: u64) -> bool {
         let draining = self.generations.get(&generation).and_then(|it| it.draining.as_ref());
         let of_machine = self.state.generations().iter().find(|it| it.number == generation);
         let until = of_machine.and_then(|it| it.until());

@@ -16,10 +16,7 @@ use super::{
 };
 use crate::{
     control::status::Connections,
-    handover::{
-        listener::{self, Place, Sharing},
-        options::Options,
-    },
+    handover::listener::{self, Place, Sharing},
     proxy::{self, Proxy},
     readiness::probe::loopbacks,
     settings::{
@@ -115,7 +112,7 @@ impl Drop for Bound {
 
 fn bind(address: &Address) -> io::Result<Vec<Bound>> {
     let tcp = |place: Place| {
-        let socket = listener::tcp(&place, Sharing::Never, &Options::default())?;
+        let socket = listener::tcp(&place, Sharing::Never)?;
         listener::open(&socket)?;
         Ok(Bound::Tcp(socket))
     };

@@ -1,17 +1,23 @@
 //! KEEPS what belongs to one generation: its process, its notification socket, its readiness task, its leftovers.
 
-use std::{collections::HashSet, os::fd::OwnedFd, time::Instant};
+use std::{
+    collections::{HashSet, VecDeque},
+    os::fd::OwnedFd,
+    time::{Instant, SystemTime},
+};
 
 use nix::unistd::Pid;
 use tokio::task::AbortHandle;
 
 use super::{
     draining::{Draining, Replaced},
+    own_sockets::Listens,
     port::Port,
 };
 use crate::{
     control::status::Moment,
-    handover::broker::Listens,
+    handover::{listener::Place, paths::quiet::Quiet, trapped::Method},
+    machine::Ending,
     process::{send, tree::Known},
     readiness::notify::NotifySocket,
 };
@@ -24,6 +30,8 @@ pub(super) struct Generation {
     pub(super) ready: Option<Moment>,
     /// When it began, in clock ticks since boot.
     pub(super) began: u64,
+    /// The same, as files tell when they were made.
+    pub(super) began_at: SystemTime,
     pub(super) notify: Option<NotifySocket>,
     /// Where its program is to listen, in proxy mode.
     pub(super) port: Option<Port>,
@@ -32,12 +40,42 @@ pub(super) struct Generation {
     pub(super) channel: Option<OwnedFd>,
     /// Where it was seen to begin to listen.
     pub(super) listens: HashSet<Listens>,
+    /// When it first began to.
+    pub(super) first_listen: Option<Instant>,
+    /// How segue came by its listening sockets.
+    pub(super) method: Option<Method>,
+    /// Why a socket of its program cannot be handed over.
+    pub(super) passed: Option<String>,
+    /// Sockets that segue has allowed to share their address, without their program's having asked for it; by inode.
+    pub(super) opened: VecDeque<u64>,
+    /// Why sockets that were bound could not be exchanged; by inode.
+    pub(super) not_exchanged: VecDeque<(u64, String)>,
+    /// UDP sockets that cannot be handed over, by inode: where they were bound, and why.
+    pub(super) passed_datagrams: VecDeque<(u64, Place, String)>,
+    /// Places where it was seen to take datagrams long after it was ready.
+    pub(super) late_datagrams: HashSet<Place>,
+    /// When it is ready by taking datagrams alone.
+    pub(super) settles: Option<Instant>,
+    /// Sockets that have a steering program of the program's own.
+    pub(super) steers_itself: HashSet<u64>,
     /// Which connections were its own when new ones began to go elsewhere.
     pub(super) replaced: Option<Replaced>,
+    /// When it was ready, in clock ticks since boot.
+    pub(super) ready_at: Option<u64>,
+    /// Connections that one of its processes serves alone, once that was looked at in its drain.
+    pub(super) sessions: Option<HashSet<u64>>,
     /// Since when it drains.
     pub(super) drains_since: Option<Instant>,
+    /// When it got the stop signal.
+    pub(super) told_to_end: Option<Instant>,
+    /// How its program ended.
+    pub(super) ending: Option<Ending>,
+    /// Is it the first to go when memory is short?
+    pub(super) expendable: bool,
     /// Has it had SIGKILL?
     pub(super) killed: bool,
+    /// What was seen of its connections on unix sockets.
+    pub(super) quiet: Quiet,
     /// Does the machine want to hear when its connections are finished?
     pub(super) draining: Option<Draining>,
     /// What its main process left behind and segue has told to go; `None` before that.
@@ -59,14 +97,30 @@ impl Generation {
             main: None,
             ready: None,
             began: send::ticks_since_boot(),
+            began_at: SystemTime::now(),
             notify: None,
             port: None,
             probing: None,
             channel: None,
             listens: HashSet::new(),
+            first_listen: None,
+            method: None,
+            passed: None,
+            opened: VecDeque::new(),
+            not_exchanged: VecDeque::new(),
+            passed_datagrams: VecDeque::new(),
+            late_datagrams: HashSet::new(),
+            settles: None,
+            steers_itself: HashSet::new(),
             replaced: None,
+            ready_at: None,
+            sessions: None,
             drains_since: None,
+            told_to_end: None,
+            ending: None,
+            expendable: false,
             killed: false,
+            quiet: Quiet::default(),
             draining: None,
             leftovers: None,
         }

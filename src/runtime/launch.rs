@@ -64,16 +64,21 @@ impl Supervisor {
             entries.extend(CString::new(LISTEN_PID));
         }
         let words = self.program.clone();
+        let name = words.first().map_or(OsStr::new(""), OsString::as_os_str);
+        self.spare_privileges(|| program::candidates(name, environment.get("PATH")));
+        let expendable = self.is_expendable(generation);
         let plan = Plan {
             files: files.iter().map(AsRawFd::as_raw_fd).collect(),
             foreground: self.inherited.foreground && !self.generations.values().any(|it| it.living().is_some()),
             no_input: false,
-            trap: self.trapping.trap(),
+            trap: self.trapping.trap(!self.paths.is_empty()),
+            expendable,
             ..self.plan(generation, &words, &environment, entries)?
         };
         let launch = spawn::spawn(&plan).map_err(|error| refused("cannot fork", &error))?;
         // The program runs already: the rest is done beside it.
         self.sockets.begin(generation);
+        self.paths.begin(generation);
         self.watch(launch, Task::Program(generation));
         match (
             notify.map(NotifySocket::hear).transpose(),
@@ -156,6 +161,7 @@ impl Supervisor {
             at_once: generation == 1,
             no_input: true,
             trap: None,
+            expendable: false,
         };
         if plan.candidates.is_empty() {
             return Err(Fault {
@@ -228,7 +234,7 @@ impl Supervisor {
         self.note_verdict(pid, verdict);
         if let (true, Some(Task::Program(generation))) = (succeeded, self.tasks.get(&pid)) {
             let generation = *generation;
-            if let Err(error) = self.begin_brokering(generation) {
+            if let Err(error) = self.begin_hearing(generation) {
                 let reason = format!("cannot answer the program's calls: {error}");
                 let code = SYSTEM_REFUSED;
                 return self.call_off(generation, Fault { code, reason });

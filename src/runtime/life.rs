@@ -1,7 +1,7 @@
 //! LIVES segue's life, on one page: boot, start the program, set up what could wait, turn until the end.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     ffi::OsString,
     io::Write,
     mem::ManuallyDrop,
@@ -14,14 +14,17 @@ use tokio::sync::mpsc;
 use super::{
     Inbox, Supervisor,
     boot::{self, Booted, SYSTEM_REFUSED},
-    brokering,
     desk::Desk,
     doors::Doors,
+    endangered::Endangered,
     front,
+    letting_go::Queues,
+    trapping,
     upstream::Upstream,
     watching::Watch,
 };
 use crate::{
+    handover::{bound::Bound, paths::Paths},
     machine::{Event, State},
     process::{inherited::Inherited, rest::Rest, signals::Signals, sigset::SignalSet},
     settings::Settings,
@@ -125,9 +128,18 @@ async fn supervise(
         environment,
         given_sockets,
         sockets,
+        paths: Paths::default(),
+        endangered: Endangered::default(),
         front,
         trapping,
-        brokers: BTreeMap::new(),
+        calls: None,
+        queues: Queues::default(),
+        joined: None,
+        bound: Bound::default(),
+        takes_only_datagrams: false,
+        look_at_passed: None,
+        listened_twice: HashSet::new(),
+        privileges_taken: None,
         refusers: Vec::new(),
         known_ports: BTreeSet::new(),
         to_note: Vec::new(),
@@ -137,7 +149,7 @@ async fn supervise(
         let_in_at: None,
         watch: Watch::default(),
         asking,
-        desk: Desk::new(given, no_handover.clone()),
+        desk: Desk::new(given, no_handover),
         generations: BTreeMap::new(),
         tasks: HashMap::new(),
         launches: Vec::new(),
@@ -147,8 +159,14 @@ async fn supervise(
         rest: Rest::default(),
         events: VecDeque::new(),
         sender,
-        told_no_handover: false,
-        told_sealed: false,
+        chosen: super::Chosen::default(),
+        memory: super::MemoryWatch::default(),
+        expected: HashSet::new(),
+        unconfirmed: VecDeque::new(),
+        unserved: Vec::new(),
+        next_look_at_served: None,
+        logged_sealed: false,
+        logged_pass_reason: None,
         last_reason: String::new(),
         stopped_by: None,
         exit: None,
@@ -159,8 +177,11 @@ async fn supervise(
         boot::form(&supervisor.settings),
         supervisor.settings.log.targets.clone(),
     );
-    if let Some(why) = no_handover {
-        brokering::tell_no_handover(&why);
+    if let Some(why) = &supervisor.desk.no_handover {
+        trapping::tell_no_handover(why);
+    }
+    if let Some(why) = &supervisor.privileges_taken {
+        trapping::tell_privileges_taken(why);
     }
     for warning in warnings {
         tracing::warn!(warning, "a setting is probably not what was meant");

@@ -3,31 +3,48 @@
 //! After the first start nothing leaves the loop as an error: every fault becomes an event. Nothing here decides.
 
 mod boot;
-mod brokering;
 mod children;
+mod choosing;
+mod confirming;
 mod counting;
+mod datagrams;
+mod dedicated;
 mod desk;
+mod disowning;
 mod doors;
 mod draining;
+mod endangered;
 pub mod environment;
+mod exchanging;
 mod front;
 mod generation;
 mod launch;
 mod leftovers;
+mod letting_go;
 mod life;
+mod listens;
+mod memory;
+mod own_sockets;
 mod panics;
 mod perform;
 mod picture;
 mod port;
 mod probing;
+mod refusing;
+mod served;
 mod signalled;
 mod story;
+mod strangers;
+mod taking;
 mod tally;
+mod trapping;
+mod unix_sockets;
 mod upstream;
+mod waiting;
 mod watching;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     ffi::OsString,
     task::{Context, Poll},
     time::Instant,
@@ -38,22 +55,28 @@ use tokio::sync::mpsc;
 
 pub use self::life::run;
 use self::{
-    brokering::Trapping,
     children::Task,
+    choosing::Chosen,
+    confirming::Unconfirmed,
     desk::Desk,
     doors::Doors,
+    endangered::Endangered,
     front::Front,
     generation::Generation,
     launch::Launching,
+    letting_go::Queues,
+    memory::MemoryWatch,
+    own_sockets::{Joined, Listens},
     panics::{survive, survive_wait},
     probing::Message,
     story::Turn,
+    trapping::{Calls, Trapping},
     upstream::Upstream,
     watching::Watch,
 };
 use crate::{
     control::Question,
-    handover::{broker::Broker, refuser::Refuser, sockets::Sockets},
+    handover::{bound::Bound, listener::Place, paths::Paths, refuser::Refuser, sockets::Sockets},
     machine::{self, Event, Limits, State},
     process::{
         inherited::Inherited,
@@ -76,11 +99,29 @@ struct Supervisor {
     environment: Vec<(OsString, OsString)>,
     given_sockets: bool,
     sockets: Sockets,
+    /// The paths of unix sockets on which programs listen.
+    paths: Paths,
+    /// Where names of them may be taken away.
+    endangered: Endangered,
     /// The public side of proxy mode.
     front: Option<Front>,
     trapping: Trapping,
-    /// Who answers the binds of a generation.
-    brokers: BTreeMap<u64, Broker>,
+    /// The calls of the programs that are trapped.
+    calls: Option<Calls>,
+    /// The queues of their own listening sockets.
+    queues: Queues,
+    /// A program's socket has just begun to listen.
+    joined: Option<Joined>,
+    /// Sockets that programs were given at a bind, and that do not listen yet.
+    bound: Bound,
+    /// Is the program known to take datagrams, and to listen nowhere?
+    takes_only_datagrams: bool,
+    /// When UDP sockets that could not be handed over are looked at.
+    look_at_passed: Option<Instant>,
+    /// Addresses on which two generations have listened.
+    listened_twice: HashSet<Place>,
+    /// What the program's file gives it, and hand-over takes from it because SEGUE_HANDOVER=transparent.
+    privileges_taken: Option<String>,
     refusers: Vec<Refuser>,
     /// Where the program was last known to listen.
     known_ports: BTreeSet<u16>,
@@ -109,8 +150,19 @@ struct Supervisor {
     rest: Rest,
     events: VecDeque<Event>,
     sender: mpsc::UnboundedSender<Message>,
-    told_no_handover: bool,
-    told_sealed: bool,
+    /// How the restart under way is done.
+    chosen: Chosen,
+    memory: MemoryWatch,
+    /// Where the last generation was served when new connections began to go elsewhere.
+    expected: HashSet<Listens>,
+    /// Restarts whose success was not looked at yet.
+    unconfirmed: VecDeque<Unconfirmed>,
+    /// What of that is not served, although a restart has ended.
+    unserved: Vec<String>,
+    next_look_at_served: Option<Instant>,
+    logged_sealed: bool,
+    /// Why a socket could not be handed over, as last logged.
+    logged_pass_reason: Option<String>,
     /// Why segue ends, for the termination log.
     last_reason: String,
     /// The signal that asked for the end.
@@ -148,6 +200,7 @@ impl Supervisor {
                     let turn = self.turn(event);
                     self.tell(&turn);
                     self.remember(&turn.event);
+                    self.confirm();
                     self.tell_upstream();
                     self.note_what_is_due();
                 });
@@ -242,7 +295,7 @@ impl Supervisor {
             Happening::MoreChildren => self.reap(),
             Happening::Count => self.count(),
             Happening::LetIn => self.let_in(),
-            Happening::Look => self.look_at_connections(),
+            Happening::Look => self.look_again(),
             Happening::Deadline => self.events.push_back(Event::TimePassed),
         }
     }
@@ -257,6 +310,7 @@ impl Supervisor {
             self.perform(action);
         }
         self.see_who_is_ready();
+        self.spare_who_serves();
         Turn {
             event,
             actions,
@@ -267,8 +321,15 @@ impl Supervisor {
 
     fn poll_generations(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let (launched, notified) = (self.poll_launches(context), self.poll_notices(context));
-        let (answered, refused) = (self.poll_brokers(context), self.poll_refusers(context));
-        if [launched, notified, answered, refused].iter().any(Poll::is_ready) {
+        let (answered, refused) = (self.poll_calls(context), self.poll_refusers(context));
+        let waiting = self.poll_queues(context);
+        let gone = self.poll_paths(context);
+        // There is nothing to do about them.
+        let _connected = self.bound.poll_connected(context);
+        if [launched, notified, answered, refused, waiting, gone]
+            .iter()
+            .any(Poll::is_ready)
+        {
             Poll::Ready(())
         } else {
             Poll::Pending

@@ -1,15 +1,15 @@
 //! DOES what the machine asks for. A failure is logged or becomes an event; nothing here ends segue.
 
-use std::io;
+use std::{io, time::Instant};
 
 use nix::unistd::Pid;
 
 use super::{Supervisor, children::Task, generation::Generation};
 use crate::{
-    handover::listening,
+    handover::refuser::Refuser,
     machine::{Action, Event},
     process::{send, terminal, tree},
-    settings::value::{Handover, Ready, RestartMode},
+    settings::value::Ready,
 };
 
 impl Supervisor {
@@ -31,26 +31,39 @@ impl Supervisor {
             Action::Settle { generation } => self.settle(*generation),
             Action::Drain { generation, last } => {
                 if let Some(it) = self.generations.get_mut(generation) {
-                    it.drains_since.get_or_insert_with(std::time::Instant::now);
+                    it.drains_since.get_or_insert_with(Instant::now);
+                }
+                if !last && self.state.current().is_some_and(|current| current != *generation) {
+                    self.expect_what_is_served(*generation);
                 }
                 self.drain(*generation, *last);
             }
             Action::Hold => {
+                if let Some(current) = self.state.current() {
+                    self.expect_what_the_last_served(current);
+                }
                 note("hold new connections", self.sockets.hold());
+                self.hold_paths();
+                self.watch_queues();
                 if let Some(front) = &self.front {
                     front.proxy.hold();
                 }
                 self.note_replaced(None);
             }
             Action::Terminate { generation } => {
+                self.note_what_its_end_may_take(*generation);
                 self.note_end_of_drain(*generation);
                 self.tell_what_is_cut(*generation, false);
+                if let Some(it) = self.generations.get_mut(generation) {
+                    it.told_to_end.get_or_insert_with(Instant::now);
+                }
                 self.terminate(*generation);
             }
             Action::Kill { generation } => {
                 self.note_end_of_drain(*generation);
                 self.tell_what_is_cut(*generation, true);
                 self.note_kill(*generation);
+                self.warn_of_deadline(*generation);
                 self.kill(*generation);
             }
             Action::EndLeftovers { generation } => self.end_leftovers(*generation),
@@ -60,15 +73,25 @@ impl Supervisor {
                 value,
             } => self.signal(*generation, *signal, *value),
             Action::Release { generation } => {
+                self.note_listened_twice();
                 self.generations.remove(generation);
-                self.brokers.remove(generation);
+                if let Some(calls) = &mut self.calls {
+                    calls.trapped.remove(*generation);
+                }
                 note("release its sockets", self.sockets.release(*generation));
+                self.release_paths(*generation);
+                self.refusers.retain(Refuser::listens);
+                self.warn_of_lost(*generation);
+                self.tell_ports();
+                self.watch_queues();
                 if let Some(front) = &self.front {
                     front.proxy.release(*generation);
                 }
+                self.look_after_its_end(*generation);
             }
             Action::CloseListeners => {
                 self.sockets.close();
+                self.paths.close();
                 if let Some(front) = &mut self.front {
                     front.close();
                 }
@@ -79,9 +102,10 @@ impl Supervisor {
                     note("kill the post-stop command", send::to_group(*pid, libc::SIGKILL));
                 }
             }
-            Action::Report(report) => self.tell_report(report),
+            Action::Report(report) => self.on_report(&self.with_what_is_missing(report)),
             Action::Exit { code } => {
                 self.sockets.close();
+                self.paths.close();
                 self.exit = Some(*code);
             }
         }
@@ -95,6 +119,24 @@ impl Supervisor {
         if !std::mem::replace(&mut it.killed, true) {
             self.desk.tally.count(|metrics| metrics.killed());
         }
+    }
+
+    /// It got the stop signal, and did not end.
+    fn warn_of_deadline(&self, generation: u64) {
+        let Some(it) = self.generations.get(&generation) else {
+            return;
+        };
+        let (Some(told), Some(main)) = (it.told_to_end, it.living()) else {
+            return;
+        };
+        tracing::warn!(
+            generation,
+            pid = main.pid.as_raw(),
+            signal = %self.settings.stop_signal(),
+            waited_ms = u64::try_from(told.elapsed().as_millis()).unwrap_or(u64::MAX),
+            remedy = "SEGUE_STOP_SIGNAL if another signal makes it end, SEGUE_STOP_TIMEOUT if it needs longer",
+            "the program did not end after the stop signal, killing it"
+        );
     }
 
     fn prepare(&mut self, generation: u64) {
@@ -125,7 +167,13 @@ impl Supervisor {
         // Whoever inherits the service from one that crashed is not ready yet, and is asked on.
         let ready = self.state.serves(generation);
         let settled = self.settings.ready != Ready::Started && ready;
+        // Where other processes listen, too, the numbers are unknown.
+        self.look_for_strangers();
+        self.look_for_strangers_with_datagrams();
         note("steer new connections", self.sockets.steer(generation, settled));
+        self.steer_paths(generation);
+        self.warn_of_lost(generation);
+        self.watch_queues();
         self.forward_to(generation);
         self.note_replaced(Some(generation));
         let others = self
@@ -157,6 +205,9 @@ impl Supervisor {
             );
             note("refuse connections there", given_up);
         });
+        if self.settings.ready != Ready::Started && self.state.serves(generation) {
+            self.settle_paths(generation);
+        }
     }
 
     /// New connections go to this generation, or wait; those of the others are theirs from now on.
@@ -180,6 +231,8 @@ impl Supervisor {
             return;
         };
         let pid = main.pid;
+        // Who closes its UDP sockets frees their ports, where no other generation has them, too.
+        self.sockets.datagrams.let_go(generation);
         let is_program = matches!(self.tasks.get(&pid), Some(Task::Program(_)));
         let signal = if is_program {
             self.settings.stop_signal().number()
@@ -210,34 +263,6 @@ impl Supervisor {
         if let Err(error) = sent {
             // ESRCH: it has just ended. EPERM: it has another user, and segue no CAP_KILL.
             tracing::warn!(generation, pid = main.pid.as_raw(), signal, %error, "cannot signal the program");
-        }
-    }
-
-    /// Without hand-over, a program that listens itself cannot run twice: it is stopped first.
-    pub(super) fn choose_mode(&mut self) {
-        let handed_over = self.front.is_some()
-            || self.trapping.is_on()
-            || !self.sockets.is_empty()
-            || self.settings.handover == Handover::ListenFds;
-        if handed_over || self.settings.restart_mode == RestartMode::StopFirst || self.state.is_restarting() {
-            return;
-        }
-        let Some(current) = self.state.current() else { return };
-        let pids: Vec<i32> = self.program_processes(current);
-        let listens = listening::any(&pids, &[]);
-        self.limits.mode = if listens {
-            crate::machine::Mode::StopFirst
-        } else {
-            crate::machine::Mode::Overlap
-        };
-        if listens && !self.told_no_handover {
-            self.told_no_handover = true;
-            tracing::warn!(
-                remedy = "SEGUE_LISTEN=:PORT for a program that takes LISTEN_FDS, or SEGUE_PROXY=:PORT for one that speaks HTTP \
-                          where PORT says",
-                "no hand-over: the program opens its own sockets, so a restart stops it first and refuses connections \
-                 meanwhile"
-            );
         }
     }
 }

@@ -1,9 +1,8 @@
 //! DRAWS the status: what the machine and the loop know, in the words of `control::status`. Changes nothing.
 
-use super::{Supervisor, generation::Generation};
+use super::{Supervisor, generation::Generation, own_sockets::Listens};
 use crate::{
     control::status::{self, Handover, Setting, Status, Stop},
-    handover::broker::Listens,
     machine::{self, Phase, Role},
     settings::{self, value::Ready},
 };
@@ -27,7 +26,7 @@ impl Supervisor {
             program: program.collect(),
             since: self.desk.since,
             phase: name_of_phase(phase).into(),
-            ready: self.state.is_ready(),
+            ready: self.is_ready(),
             started: self.desk.started,
             reason: self.why(),
             draining: self.state.draining_since().map(|at| self.moment(at)),
@@ -35,6 +34,7 @@ impl Supervisor {
             next_start: self.state.retry_at().map(|at| self.moment(at)),
             generation: self.state.current(),
             generations: generations.map(|it| self.generation(it)).collect(),
+            unserved: self.unserved.clone(),
             tells_idle: None,
             handover: self.handover(),
             restarts: self.desk.restarts,
@@ -46,6 +46,11 @@ impl Supervisor {
         }
     }
 
+    /// Does a ready generation serve, wherever it is to, with no drain and no stop under way?
+    pub(super) fn is_ready(&self) -> bool {
+        self.state.is_ready() && self.unserved.is_empty()
+    }
+
     /// For those who may not see the arguments, which may hold secrets.
     pub(super) fn without_arguments(&self, mut status: Box<Status>) -> Box<Status> {
         status.program.truncate(1);
@@ -55,7 +60,7 @@ impl Supervisor {
     fn generation(&self, it: &machine::Generation) -> status::Generation {
         let own = self.generations.get(&it.number);
         let mut listens: Vec<String> = own
-            .map(|own| own.listens.iter().map(told).collect())
+            .map(|own| own.listens.iter().map(shown).collect())
             .unwrap_or_default();
         if listens.is_empty() && !self.trapping.is_on() {
             // Its calls are not seen; what it was passed, or told, is known.
@@ -87,9 +92,16 @@ impl Supervisor {
         } else {
             "listen-fds"
         };
+        let current = self.state.current();
+        let passed = current.and_then(|current| self.generations.get(&current)?.passed.clone());
+        let method = current.and_then(|current| self.method(current));
         Handover {
             mode: mode.into(),
-            why: self.desk.no_handover.clone(),
+            method: match method {
+                Some(method) => Some(method.name().into()),
+                None => passed.as_ref().map(|_| "none".into()),
+            },
+            why: self.desk.no_handover.clone().or(passed),
         }
     }
 
@@ -116,7 +128,14 @@ impl Supervisor {
         let current = self.state.generations().iter().find(|it| Some(it.number) == current);
         let serves = current.filter(|it| it.role == Role::Serving);
         match (serves, self.state.draining_since()) {
-            (Some(it), None) => return format!("generation {} serves", it.number),
+            (Some(it), None) if self.unserved.is_empty() => return format!("generation {} serves", it.number),
+            (Some(it), None) => {
+                return format!(
+                    "generation {} serves, but does not listen on {}, as its predecessor did; segue restart begins another one",
+                    it.number,
+                    self.unserved.join(", ")
+                );
+            }
             (Some(it), Some(_)) => {
                 return format!(
                     "segue drain was asked for; generation {} goes on until the stop",
@@ -152,6 +171,10 @@ impl Supervisor {
             Ready::Auto | Ready::Listening if self.front.is_some() => {
                 ("it does not accept connections on its PORT yet", "SEGUE_READY=started")
             }
+            Ready::Auto | Ready::Listening if listens && self.missing(generation).is_empty() => (
+                "it has bound UDP ports, and may be about to listen",
+                "SEGUE_READY=started",
+            ),
             Ready::Auto | Ready::Listening if listens => (
                 "it does not listen on every address that the serving generation listens on",
                 "SEGUE_READY=notify",
@@ -162,10 +185,9 @@ impl Supervisor {
     }
 }
 
-fn told(listens: &Listens) -> String {
+fn shown(listens: &Listens) -> String {
     match listens {
-        Listens::Tcp(place) => place.to_string(),
-        Listens::Unix(path) => format!("unix:{}", String::from_utf8_lossy(path).replace('\0', "@")),
+        Listens::Tcp(_) | Listens::Passed(_) | Listens::Udp(_) | Listens::Unix(_) => listens.text(),
         Listens::Somewhere => "elsewhere".into(),
     }
 }

@@ -9,10 +9,10 @@ use tokio::{
 
 use super::{
     Supervisor,
-    brokering::wait_for_listening,
     children::{Task, user_of},
     front,
     generation::Generation,
+    listens::wait_for_listening,
 };
 use crate::{
     handover::listening,
@@ -143,7 +143,7 @@ impl Supervisor {
 
     /// Are the program's calls seen?
     fn is_seen(&self, generation: u64) -> bool {
-        self.brokers.contains_key(&generation)
+        self.hears(generation)
     }
 
     pub(super) fn on_message(&mut self, message: Message) {

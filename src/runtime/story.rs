@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::{Supervisor, picture::name_of_phase};
+use super::{Supervisor, choosing::Chosen, picture::name_of_phase};
 use crate::{
-    machine::{Action, Event, Outcome, Phase, Report},
+    machine::{Action, Ending, Event, Outcome, Phase, Report},
     settings::value::TerminationLog,
     telemetry::termination,
 };
@@ -44,6 +44,7 @@ impl Supervisor {
             Event::Prepared { outcome: Err(_), .. } => line!(warn, "pre-start command failed"),
             Event::Started { .. } => line!(info, "generation started"),
             Event::NotStarted { .. } => line!(error, "generation could not be started"),
+            Event::BeganToListen { .. } => line!(debug, "generation listens"),
             // By its notification and by its port, or it sends READY=1 more than once.
             Event::BecameReady { .. } if actions.is_empty() => line!(debug, "generation is ready: known already"),
             Event::BecameReady { .. } => line!(info, "generation became ready"),
@@ -61,8 +62,10 @@ impl Supervisor {
     }
 
     /// How a restart came out, in one line for whoever asked.
-    pub(super) fn tell_report(&mut self, report: &Report) {
-        self.desk.note_report(report);
+    pub(super) fn tell_report(&mut self, report: &Report, chosen: &Chosen) {
+        let remedy = self.remedy(report);
+        self.desk.note_report(report, chosen, remedy);
+        let (mode, evidence) = (chosen.mode, chosen.evidence.as_deref());
         let Report {
             generation,
             reason,
@@ -77,6 +80,8 @@ impl Supervisor {
                 reason = reason.name(),
                 cause = reason.cause(),
                 took_ms = milliseconds,
+                mode,
+                evidence,
                 "restart succeeded"
             ),
             Outcome::RolledBack { why } => {
@@ -87,7 +92,12 @@ impl Supervisor {
                     reason = reason.name(),
                     cause = reason.cause(),
                     took_ms = milliseconds,
+                    mode,
+                    evidence,
+                    mode,
+                    evidence,
                     why,
+                    remedy,
                     "restart rolled back"
                 );
             }
@@ -97,6 +107,8 @@ impl Supervisor {
                 reason = reason.name(),
                 cause = reason.cause(),
                 took_ms = milliseconds,
+                mode,
+                evidence,
                 why,
                 "restart failed"
             ),
@@ -123,6 +135,31 @@ impl Supervisor {
     }
 }
 
+impl Supervisor {
+    /// What helps where a restart was rolled back.
+    fn remedy(&self, report: &Report) -> Option<&'static str> {
+        let Outcome::RolledBack { .. } = report.outcome else {
+            return None;
+        };
+        let generation = self.generations.get(&report.generation?)?;
+        Some(match generation.ending {
+            Some(Ending::OutOfMemory) => "a higher memory limit, or SEGUE_RESTART_MODE=stop-first",
+            Some(_) if generation.ready.is_some() => {
+                "its own log tells why; SEGUE_PROBATION is the time in which that rolls back"
+            }
+            Some(_) => {
+                "SEGUE_RESTART_MODE=stop-first if two of it cannot run at once; a pid file may have ${SEGUE_GENERATION} in its name"
+            }
+            // It could not be started.
+            None if generation.living().is_none() => return None,
+            None => {
+                "SEGUE_READY_TIMEOUT if it needs longer, SEGUE_READY if something else shows that it is ready, \
+                 SEGUE_RESTART_MODE=stop-first if it waits for a lock of its predecessor"
+            }
+        })
+    }
+}
+
 fn detail(event: &Event) -> Option<String> {
     match event {
         Event::Exited { ending, .. } => Some(ending.to_string()),
@@ -138,6 +175,7 @@ fn detail(event: &Event) -> Option<String> {
         Event::Booted
         | Event::Prepared { outcome: Ok(()), .. }
         | Event::Started { .. }
+        | Event::BeganToListen { .. }
         | Event::BecameReady { .. }
         | Event::Emptied { .. }
         | Event::Drained { .. }

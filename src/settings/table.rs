@@ -32,8 +32,10 @@ settings! {
     "Restart" {
         on_hup "SEGUE_ON_HUP": Choice<OnHup> = "restart",
             "what HUP does: `restart`, or `forward` (the program reloads itself)";
-        restart_mode "SEGUE_RESTART_MODE": RestartMode = "overlap",
-            "`overlap` starts the new generation first, `stop-first` stops the old one first and connections wait meanwhile";
+        restart_mode "SEGUE_RESTART_MODE": RestartMode = "auto",
+            "`overlap` starts the new generation first, `stop-first` stops the old one first and connections wait meanwhile; \
+             `auto` is `overlap` unless two at once would harm each other: a locked file, one that is being written and is no log, \
+             a socket that cannot be handed over, too little memory";
         handover "SEGUE_HANDOVER": Handover = "auto",
             "what happens to listening sockets in a restart; `auto` is `proxy` if `SEGUE_PROXY` is set, else `listen-fds` \
              if `SEGUE_LISTEN` is set, else `transparent` if the kernel allows it, else `none`";

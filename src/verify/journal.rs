@@ -20,6 +20,8 @@ pub struct Outcome {
     pub took: Duration,
     /// Why it was not replaced.
     pub why: Option<String>,
+    /// Why the old one was stopped first, if it was and nobody had asked for that.
+    pub stop_first: Option<String>,
 }
 
 impl Outcome {
@@ -102,6 +104,7 @@ impl Journal {
             outcome: text("outcome").unwrap_or_default(),
             took: Duration::from_millis(line.get("took_ms").and_then(Value::as_u64).unwrap_or(0)),
             why: text("why"),
+            stop_first: text("evidence").filter(|_| text("mode").as_deref() == Some("stop-first")),
         };
         if outcome.is_replaced() {
             self.serving = Some(generation);
@@ -114,7 +117,7 @@ impl Journal {
 
     fn note_rest(&mut self, line: &Value, message: &str) -> Heard {
         let text = |name: &str| line.get(name).and_then(Value::as_str);
-        let details = ["detail", "why", "reason", "warning", "error", "remedy"];
+        let details = ["evidence", "detail", "why", "reason", "warning", "error", "remedy"];
         let detail = details.iter().find_map(|name| text(name));
         let told = detail.map_or_else(|| message.to_owned(), |detail| format!("{message}: {detail}"));
         let is_warning = matches!(text("level"), Some("WARN" | "ERROR"));

@@ -77,6 +77,8 @@ impl Evidence {
             ("  steady", latency_text(steady)),
             ("restarts", self.restarts_text()),
         ]);
+        let stopped_first = self.outcomes.iter().rev().find_map(|it| it.stop_first.as_ref());
+        rows.extend(stopped_first.map(|evidence| ("", format!("stop-first: {evidence}"))));
         rows.extend(self.faults.iter().map(|fault| ("", fault.clone())));
         rows.push(("generations", self.generations.to_string()));
         rows.push(("stopped", format!("in {} with code {}", seconds(self.stop), self.code)));
@@ -177,6 +179,7 @@ fn outcome_json(outcome: &Outcome) -> Value {
         "outcome": outcome.outcome,
         "took_ms": millis(outcome.took),
         "why": outcome.why,
+        "stop_first": outcome.stop_first,
     })
 }
 
@@ -237,7 +240,19 @@ mod tests {
             outcome: if why.is_some() { "rolled_back" } else { "replaced" }.into(),
             took: Duration::from_millis(took),
             why: why.map(str::to_owned),
+            stop_first: None,
         }
+    }
+
+    #[test]
+    fn why_the_old_one_is_stopped_first_is_told_once() {
+        let stopped_first = |generation| Outcome {
+            stop_first: Some("process 7 holds a write lock (flock) on /x".into()),
+            ..outcome(generation, 100, None)
+        };
+        let text = evidence(&[], vec![stopped_first(2), stopped_first(3)]).text();
+        let line = "                stop-first: process 7 holds a write lock (flock) on /x\n";
+        assert_eq!(text.matches(line).count(), 1, "{text}");
     }
 
     fn evidence(failures: &[(Kind, &str)], outcomes: Vec<Outcome>) -> Evidence {

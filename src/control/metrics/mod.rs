@@ -43,11 +43,13 @@ pub struct Metrics {
     drain_duration: Histogram,
     connections_cut: Counter,
     kills: Counter,
+    oom_kills: Counter,
     reaped: Counters<1>,
     signals: Family<[(&'static str, String); 1], Counter>,
     exits: Counters<1>,
     watch_changes: Counter,
     watch_backend: Family<Labels<1>, Gauge>,
+    handover_method: Family<Labels<1>, Gauge>,
 }
 
 impl Metrics {
@@ -67,11 +69,13 @@ impl Metrics {
             drain_duration: Histogram::new(DRAIN),
             connections_cut: Counter::default(),
             kills: Counter::default(),
+            oom_kills: Counter::default(),
             reaped: Family::default(),
             signals: Family::default(),
             exits: Family::default(),
             watch_changes: Counter::default(),
             watch_backend: Family::default(),
+            handover_method: Family::default(),
         };
         metrics.registry = names::registry(&metrics);
         metrics
@@ -111,6 +115,11 @@ impl Metrics {
         self.kills.inc();
     }
 
+    /// The kernel has killed so many processes because memory was short.
+    pub fn killed_for_memory(&self, processes: u64) {
+        self.oom_kills.inc_by(processes);
+    }
+
     /// A generation's program was reaped.
     pub fn reaped_program(&self) {
         self.reaped.get_or_create(&[("kind", "program")]).inc();
@@ -147,6 +156,14 @@ impl Metrics {
         self.draining
             .set((status.draining.is_some() || status.stop.is_some()).into());
         self.set_connections(status, serving);
+        self.handover_method.clear();
+        if let Some(method) = &status.handover.method {
+            let known = ["pidfd_getfd", "ptrace", "exchange"]
+                .into_iter()
+                .find(|it| it == method);
+            let method = known.unwrap_or("none");
+            self.handover_method.get_or_create(&[("method", method)]).set(1);
+        }
         self.watch_backend.clear();
         let backend = status.watch.iter().map(|watch| watch.backend.as_str());
         for backend in ["inotify", "poll"]

@@ -55,6 +55,12 @@ pub(super) fn registry(metrics: &Metrics) -> Registry {
     to.register("segue_connections_cut", "Connections cut at a deadline", it);
     let it = metrics.kills.clone();
     to.register("segue_kills", "Generations killed at a deadline", it);
+    let it = metrics.oom_kills.clone();
+    to.register(
+        "segue_oom_kills",
+        "Processes that the kernel killed because memory was short",
+        it,
+    );
 
     let it = metrics.reaped.clone();
     to.register("segue_reaped", "Processes reaped", it);
@@ -65,6 +71,9 @@ pub(super) fn registry(metrics: &Metrics) -> Registry {
     to.register("segue_watch_changes", help, metrics.watch_changes.clone());
     let help = "How changes of watched files are noticed: 1 for each way";
     to.register("segue_watch_backend", help, metrics.watch_backend.clone());
+
+    let help = "How copies of the program's listening sockets are made: 1 for that of the serving generation";
+    to.register("segue_handover_method", help, metrics.handover_method.clone());
 
     to.register_collector(Box::new(Own::default()));
     to

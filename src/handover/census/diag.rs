@@ -150,17 +150,23 @@ fn question(sequence: u32, socket_id: SocketId, states: &StateFlags, extensions:
         states: states.clone(),
         socket_id,
     };
+    as_sent(SockDiagMessage::InetRequest(request), sequence)
+}
+
+/// A question for all sockets of a kind, as it is sent.
+pub(in crate::handover) fn as_sent(question: SockDiagMessage, sequence: u32) -> Vec<u8> {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_DUMP;
     header.sequence_number = sequence;
-    let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
+    let mut message = NetlinkMessage::new(header, question.into());
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
     bytes
 }
 
-fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+/// Calls once more where a signal has ended the call.
+pub(in crate::handover) fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

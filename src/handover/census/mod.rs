@@ -3,9 +3,9 @@
 //! sock_diag(7) is asked first, which needs no privilege. Where it is refused (gVisor, a kernel without the module) the
 //! tables in /proc/net answer, which take longer and do not say when data last came or went.
 
-mod diag;
+pub(super) mod diag;
 mod row;
-mod table;
+pub(super) mod table;
 mod tcp_info;
 mod traffic;
 

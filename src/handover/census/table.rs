@@ -46,7 +46,9 @@ fn row(line: &str) -> Option<Row> {
     let (outgoing, incoming) = fields.next()?.split_once(':')?;
     // In between: tr:tm->when, retrnsmt, uid, timeout.
     let inode = fields.nth(4)?.parse().ok()?;
-    let (local, remote) = (address(local)?, address(remote)?);
+    // IPv4 as such, also where it came to a dual-stack socket.
+    let canonical = |it: SocketAddr| SocketAddr::new(it.ip().to_canonical(), it.port());
+    let (local, remote) = (canonical(address(local)?), canonical(address(remote)?));
     let outgoing = u32::from_str_radix(outgoing, 16).ok()?;
     Some(Row {
         cookie: name(local, remote),
@@ -62,7 +64,7 @@ fn row(line: &str) -> Option<Row> {
 }
 
 /// Eight hexadecimal digits are four bytes of an address, as a number of this machine's.
-fn address(text: &str) -> Option<SocketAddr> {
+pub(in crate::handover) fn address(text: &str) -> Option<SocketAddr> {
     let (address, port) = text.split_once(':')?;
     let word = |at: usize| {
         let digits = address.get(at * 8..at * 8 + 8)?;
@@ -73,7 +75,7 @@ fn address(text: &str) -> Option<SocketAddr> {
         32 => {
             let words = [word(0)?, word(1)?, word(2)?, word(3)?];
             let bytes: [u8; 16] = words.as_flattened().try_into().ok()?;
-            Ipv6Addr::from(bytes).to_canonical()
+            Ipv6Addr::from(bytes).into()
         }
         _ => return None,
     };

@@ -1,25 +1,22 @@
-//! KEEPS the sockets of one address: the members of each generation, and which of them get the new connections. (What
-//! becomes of a member that nobody needs any more is in `leaving`.)
+//! KEEPS the listening sockets of one address: the members of each generation, and which of them get the new connections.
+//! A member is the program's own socket, of which segue has a copy, or one that segue has made. (Who joins is in `joining`,
+//! who leaves in `leaving`.)
 
+mod joining;
 mod leaving;
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
 };
 
-use nix::{
-    fcntl::{FcntlArg, OFlag, fcntl},
-    sys::{
-        socket::{Backlog, listen},
-        stat::fstat,
-    },
+pub use self::{
+    joining::{Joining, Refused},
+    leaving::Held,
 };
-
 use super::{
-    listener::{self, Place, Sharing},
-    options::Options,
+    listener::Place,
     order::Order,
     steering::{self, Choice},
 };
@@ -28,16 +25,28 @@ use super::{
 #[derive(Debug)]
 pub struct Group {
     place: Place,
-    members: HashMap<MemberId, Member>,
-    /// Those that listen.
+    /// The user whom its sockets belong to, which the kernel wants to be the same.
+    user: u32,
+    members: BTreeMap<MemberId, Member>,
+    /// Those that listen, as the kernel numbers them.
     order: Order<MemberId>,
     /// Those that get new connections.
     chosen: Vec<MemberId>,
     /// Whose members are to get them, as far as it has any.
     serving: Option<u64>,
-    /// Segue's own, that refuses connections.
+    /// Segue's own, that resets connections.
     refuser: Option<MemberId>,
+    /// The one that a generation accepts at.
+    served_refuser: Option<MemberId>,
     probe: Option<(u16, u64)>,
+    /// Why the kernel alone decides who gets a connection.
+    unsteered: Option<Unsteered>,
+    /// Does the program that serves bind the address again at this moment, having closed its socket?
+    reopening: bool,
+    /// Could a program notice that it is given the socket in which connections wait? Then none come to wait there.
+    keeps_out: bool,
+    /// Connections that waited in sockets that are gone.
+    lost: u32,
     last_id: MemberId,
 }
 
@@ -47,43 +56,68 @@ type MemberId = u32;
 struct Member {
     socket: OwnedFd,
     inode: u64,
-    /// Whose it is; `None` = it waits for the next generation, with the connections that wait in it.
+    kind: Kind,
+    /// Whose it is; `None` = it waits for the next generation, with the connections that wait in it, or is of no use.
     owner: Option<u64>,
     /// Did the program allow others of its own (SO_REUSEPORT)?
     shares: bool,
+    /// Segue's own connection that fills its queue.
+    filler: Option<OwnedFd>,
+    /// The process that listened on it, then one that was seen to hold it; and the socket's number there.
+    holder: (i32, RawFd),
 }
 
-/// What a program wants of the socket that it binds.
-#[derive(Debug, Clone)]
-pub struct Wish {
-    /// Options that it has set.
-    pub options: Options,
-    /// O_NONBLOCK, if it has set that.
-    pub flags: OFlag,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The program's own, which it may close whenever it likes.
+    Own { multipath: bool },
+    /// Segue's, passed to the program or waiting for one.
+    Made { multipath: bool },
+}
+
+/// Why a group is not steered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsteered {
+    /// The program has a steering program of its own.
+    BySteeringOfItsOwn,
+    /// Sockets of other processes are among the members, so their numbers are unknown.
+    ByStrangers,
+    /// The kernel has refused the choice.
+    ByKernel,
+}
+
+impl Unsteered {
+    /// In words.
+    #[must_use]
+    pub fn why(self) -> &'static str {
+        match self {
+            Unsteered::BySteeringOfItsOwn => "the program steers its connections by a BPF program of its own",
+            Unsteered::ByStrangers => "sockets that are not the program's listen on its address, too",
+            Unsteered::ByKernel => "the kernel refused a steering program",
+        }
+    }
 }
 
 impl Group {
     /// A group without members.
     #[must_use]
-    pub fn new(place: Place, serving: Option<u64>) -> Group {
+    pub fn new(place: Place, user: u32, serving: Option<u64>) -> Group {
         Group {
             place,
-            members: HashMap::new(),
+            user,
+            members: BTreeMap::new(),
             order: Order::default(),
             chosen: Vec::new(),
             serving,
             refuser: None,
+            served_refuser: None,
             probe: None,
+            unsteered: None,
+            reopening: false,
+            keeps_out: false,
+            lost: 0,
             last_id: 0,
         }
-    }
-
-    /// Binds the address and lets connections wait for generation 1.
-    pub fn open(place: Place) -> io::Result<Group> {
-        let mut group = Group::new(place, None);
-        let id = group.join(None, Sharing::AfterBind, &Options::default())?;
-        group.listen_as(id, Backlog::MAXALLOWABLE)?;
-        Ok(group)
     }
 
     /// The address.
@@ -92,68 +126,27 @@ impl Group {
         &self.place
     }
 
-    /// Is there no socket in it?
+    /// The user whom its sockets belong to.
+    #[must_use]
+    pub fn user(&self) -> u32 {
+        self.user
+    }
+
+    /// Is there no socket in it, but one that refuses?
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.members.keys().all(|id| Some(*id) == self.refuser)
     }
 
-    /// The generation's own listening socket: the one that waits if there is one, else a new one that gets no connection
-    /// before it is steered to.
-    pub fn member(&mut self, generation: u64) -> io::Result<BorrowedFd<'_>> {
-        self.forget_the_shut();
-        let id = match self.find(Some(generation)).or_else(|| self.waiting()) {
-            Some(id) => id,
-            None => {
-                let sharing = self.sharing();
-                let id = self.join(Some(generation), sharing, &Options::default())?;
-                self.listen_as(id, Backlog::MAXALLOWABLE)?;
-                id
-            }
-        };
-        self.give(id, generation).ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    /// The socket for a program that binds the address: the one that waits, one of its own that it has closed, or a new
-    /// one, which does not listen yet. Its inode tells it from others. `held` says whether the program still has the
-    /// socket with an inode open.
-    pub fn bind(
-        &mut self,
-        generation: u64,
-        wish: &Wish,
-        sharing: Sharing,
-        held: impl Fn(u64) -> bool,
-    ) -> io::Result<u64> {
-        self.forget_the_shut();
-        let (shares, mut dropped) = (wish.options.shares(), None);
-        for (id, member) in self.members.iter().filter(|it| it.1.owner == Some(generation)) {
-            if !held(member.inode) {
-                dropped = Some(*id);
-            } else if !(shares && member.shares) {
-                return Err(io::Error::from_raw_os_error(libc::EADDRINUSE));
-            }
-        }
-        let id = match dropped.or_else(|| self.waiting()) {
-            Some(id) => {
-                if let Some(member) = self.members.get(&id) {
-                    wish.options.apply_again(member.socket.as_fd());
-                }
-                id
-            }
-            None => self.join(Some(generation), sharing, &wish.options)?,
-        };
-        let member = self.members.get_mut(&id).ok_or(io::ErrorKind::NotFound)?;
-        member.shares = shares;
-        member.owner = Some(generation);
-        fcntl(&member.socket, FcntlArg::F_SETFL(wish.flags))?;
-        Ok(member.inode)
-    }
-
-    /// The socket with this inode.
+    /// Why it is not steered.
     #[must_use]
-    pub fn socket(&self, inode: u64) -> Option<BorrowedFd<'_>> {
-        let member = self.members.values().find(|member| member.inode == inode)?;
-        Some(member.socket.as_fd())
+    pub fn unsteered(&self) -> Option<Unsteered> {
+        self.unsteered
+    }
+
+    /// The inodes of its sockets.
+    pub fn inodes(&self) -> impl Iterator<Item = u64> {
+        self.members.values().map(|member| member.inode)
     }
 
     /// How many sockets the generation has here.
@@ -163,26 +156,40 @@ impl Group {
         own.count()
     }
 
-    /// When a new member may share the address: at once if we have it already.
+    /// Is this socket one of ours?
     #[must_use]
-    pub fn sharing(&self) -> Sharing {
-        if self.members.is_empty() {
-            Sharing::AfterBind
-        } else {
-            Sharing::Allowed
+    pub fn knows(&self, inode: u64) -> bool {
+        self.with_inode(inode).is_some()
+    }
+
+    /// Does the generation listen here?
+    #[must_use]
+    pub fn listens(&self, generation: u64) -> bool {
+        self.find(Some(generation)).is_some()
+    }
+
+    /// The program allows others the same address with its socket of this inode, or no more. (In the kernel it stays allowed,
+    /// or the socket would leave the group.)
+    pub fn note_shares(&mut self, inode: u64, shares: bool) {
+        if let Some(member) = self.members.values_mut().find(|member| member.inode == inode) {
+            member.shares = shares;
         }
     }
 
-    fn give(&mut self, id: MemberId, generation: u64) -> Option<BorrowedFd<'_>> {
-        let member = self.members.get_mut(&id)?;
-        member.owner = Some(generation);
-        Some(member.socket.as_fd())
+    /// Do the generation's sockets here, and one more that shares or not, go together? As the kernel would have it of sockets
+    /// whose option is the program's alone.
+    #[must_use]
+    pub fn has_room(&self, generation: u64, shares: bool) -> bool {
+        let mut own = self.members.values().filter(|member| member.owner == Some(generation));
+        own.all(|member| shares && member.shares)
     }
 
-    /// A chosen member first, because connections wait in it.
-    fn waiting(&self) -> Option<MemberId> {
-        let free = |id: &MemberId| self.members.get(id).is_some_and(|member| member.owner.is_none());
-        self.chosen.iter().copied().find(free).or_else(|| self.find(None))
+    /// How many connections wait for this generation, in sockets that a process holds.
+    #[must_use]
+    pub fn queued(&self, generation: u64) -> u32 {
+        let own = self.members.values().filter(|member| member.owner == Some(generation));
+        own.map(|member| steering::waiting(member.socket.as_fd()).unwrap_or(0))
+            .sum()
     }
 
     fn find(&self, owner: Option<u64>) -> Option<MemberId> {
@@ -193,6 +200,7 @@ impl Group {
     fn listening(&self, owner: Option<u64>) -> impl Iterator<Item = MemberId> {
         self.order
             .iter()
+            .filter(move |id| Some(*id) != self.refuser)
             .filter(move |id| self.members.get(id).is_some_and(|member| member.owner == owner))
     }
 
@@ -200,46 +208,12 @@ impl Group {
         self.members.iter().find(|it| it.1.inode == inode).map(|it| *it.0)
     }
 
-    /// Is this socket one of ours?
-    #[must_use]
-    pub fn knows(&self, inode: u64) -> bool {
-        self.with_inode(inode).is_some()
-    }
-
-    fn join(&mut self, owner: Option<u64>, sharing: Sharing, options: &Options) -> io::Result<MemberId> {
-        let socket = listener::tcp(&self.place, sharing, options)?;
-        let inode = fstat(&socket)?.st_ino;
-        self.last_id += 1;
-        let id = self.last_id;
-        let member = Member {
-            socket,
-            inode,
-            owner,
-            shares: false,
+    /// A member in which connections wait for the next generation.
+    fn waiting(&self) -> Option<MemberId> {
+        let free = |id: &MemberId| {
+            Some(*id) != self.refuser && self.members.get(id).is_some_and(|member| member.owner.is_none())
         };
-        self.members.insert(id, member);
-        Ok(id)
-    }
-
-    /// Makes the socket with this inode listen, as its program asks.
-    pub fn listen(&mut self, inode: u64, backlog: Backlog) -> io::Result<()> {
-        self.forget_the_shut();
-        let id = self.with_inode(inode).ok_or(io::ErrorKind::NotFound)?;
-        self.listen_as(id, backlog)
-    }
-
-    fn listen_as(&mut self, id: MemberId, backlog: Backlog) -> io::Result<()> {
-        let member = self.members.get(&id).ok_or(io::ErrorKind::NotFound)?;
-        let begins = self.order.index(id).is_none();
-        // The first member has nobody to share with until it has the program, which keeps connections from all others
-        // that join before they are chosen. (With a program from before, listen would not go together with an address
-        // of ours that overlaps: `inet_csk_bind_conflict` in Linux.)
-        listen(&member.socket, backlog)?;
-        if begins {
-            self.order.join(id);
-        }
-        self.choose();
-        self.reattach()
+        self.chosen.iter().copied().find(free)
     }
 
     /// The members of who serves, as soon as it has any here; before that they stay as they are.
@@ -248,7 +222,8 @@ impl Group {
         if self.serving.is_some() && !own.is_empty() {
             self.chosen = own;
         } else if self.chosen.is_empty() {
-            self.chosen = self.order.iter().take(1).collect();
+            let first = self.order.iter().find(|id| Some(*id) != self.refuser);
+            self.chosen = first.into_iter().collect();
         }
     }
 
@@ -257,38 +232,10 @@ impl Group {
         self.forget_the_shut();
         self.serving = Some(generation);
         self.choose();
-        self.reattach()
-    }
-
-    /// Lets new connections wait in a socket that the next generation is given.
-    pub fn hold(&mut self) -> io::Result<()> {
-        self.forget_the_shut();
-        if self.order.iter().next().is_none() {
-            return Ok(());
-        }
-        let id = self.join(None, Sharing::Allowed, &Options::default())?;
-        self.listen_as(id, Backlog::MAXALLOWABLE)?;
-        (self.serving, self.chosen) = (None, vec![id]);
-        self.reattach()
-    }
-
-    /// Gives new connections to a socket of segue's own, a copy of which is returned: whoever accepts there refuses them.
-    pub fn refuse(&mut self) -> io::Result<OwnedFd> {
-        self.forget_the_shut();
-        let sharing = self.sharing();
-        let id = self.join(None, sharing, &Options::default())?;
-        self.listen_as(id, Backlog::MAXALLOWABLE)?;
-        (self.serving, self.refuser, self.chosen) = (None, Some(id), vec![id]);
         self.reattach()?;
-        let member = self.members.get(&id).ok_or(io::ErrorKind::NotFound)?;
-        fcntl(&member.socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        member.socket.try_clone()
-    }
-
-    /// Does the generation listen here?
-    #[must_use]
-    pub fn listens(&self, generation: u64) -> bool {
-        self.find(Some(generation)).is_some()
+        // Connections may have waited in a socket that the generation was not given.
+        self.let_spares_go();
+        self.reattach()
     }
 
     /// Connections from this local port go to this generation, for as long as its readiness is asked after.
@@ -298,27 +245,43 @@ impl Group {
         self.reattach()
     }
 
-    /// How many connections wait for this generation.
-    #[must_use]
-    pub fn queued(&self, generation: u64) -> u32 {
-        let own = self.members.values().filter(|member| member.owner == Some(generation));
-        own.map(|member| steering::waiting(member.socket.as_fd()).unwrap_or(0))
-            .sum()
-    }
-
-    fn reattach(&self) -> io::Result<()> {
-        match self.order.iter().find_map(|id| self.members.get(&id)) {
-            Some(member) => self.attach(member.socket.as_fd()),
-            None => Ok(()),
+    /// The kernel decides from now on, as it would without segue.
+    pub fn leave_unsteered(&mut self, why: Unsteered) -> io::Result<()> {
+        if self.unsteered.replace(why).is_some() || why == Unsteered::BySteeringOfItsOwn {
+            return Ok(());
         }
+        self.attacher().map_or(Ok(()), steering::detach)
     }
 
-    fn attach(&self, member: BorrowedFd<'_>) -> io::Result<()> {
+    /// The member through which segue sets which member the group chooses: a Multipath TCP socket does not take that.
+    fn attacher(&self) -> Option<BorrowedFd<'_>> {
+        let mut members = self.order.iter().filter_map(|id| self.members.get(&id));
+        let plain = members.find(|member| !member.is_multipath());
+        plain.map(|member| member.socket.as_fd())
+    }
+
+    fn reattach(&mut self) -> io::Result<()> {
+        if self.unsteered.is_some() {
+            return Ok(());
+        }
+        let Some(attacher) = self.attacher() else { return Ok(()) };
         let number = |id| self.order.index(id).and_then(|index| u32::try_from(index).ok());
         let probe = self
             .probe
             .and_then(|(port, whose)| Some((port, number(self.find(Some(whose))?)?)));
         let everybody = self.chosen.iter().filter_map(|id| number(*id)).collect();
-        steering::steer(member, Choice { everybody, probe })
+        steering::steer(attacher, Choice { everybody, probe })
+    }
+}
+
+impl Member {
+    fn is_multipath(&self) -> bool {
+        match self.kind {
+            Kind::Own { multipath } | Kind::Made { multipath } => multipath,
+        }
+    }
+
+    fn is_own(&self) -> bool {
+        matches!(self.kind, Kind::Own { .. })
     }
 }

@@ -44,6 +44,9 @@ fn defaults() -> Limits {
 fn started(generation: u64) -> Event {
     Event::Started { generation }
 }
+fn listens(generation: u64) -> Event {
+    Event::BeganToListen { generation }
+}
 fn ready(generation: u64) -> Event {
     Event::BecameReady { generation }
 }

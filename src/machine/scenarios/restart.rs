@@ -226,6 +226,25 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             ],
         },
         Scenario {
+            name: "stop-first, asked for again while the new one listens on the first of its addresses: it becomes ready first",
+            limits: |l| l.mode = Mode::StopFirst,
+            happenings: up(&[
+                (5.0, HUP),
+                (5.1, drained(1)),
+                (5.2, exited(1, 0)),
+                (5.2, emptied(1)),
+                (5.2, started(2)),
+                (5.4, listens(2)),
+                (5.5, HUP),
+                (6.0, ready(2)),
+                (6.1, drained(2)),
+                (6.2, exited(2, 0)),
+                (6.2, emptied(2)),
+                (6.2, started(3)),
+                (6.5, ready(3)),
+            ]),
+        },
+        Scenario {
             name: "stop-first: an old one that ignores the stop signal",
             limits: |l| l.mode = Mode::StopFirst,
             happenings: up(&[

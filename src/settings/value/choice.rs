@@ -58,7 +58,9 @@ choices! {
     }
 
     /// Which generation goes first in a restart: `SEGUE_RESTART_MODE`.
-    RestartMode: "`overlap`, `stop-first`" {
+    RestartMode: "`auto`, `overlap`, `stop-first`" {
+        /// The new one, unless there is evidence that two at once would harm each other.
+        Auto = "auto",
         /// The new one starts before the old one goes.
         Overlap = "overlap",
         /// The old one goes before the new one starts.
@@ -140,7 +142,10 @@ mod tests {
     #[test]
     fn another_spelling_is_a_fault_that_lists_the_words() {
         let reason = RestartMode::parse("stop_first").unwrap_err().to_string();
-        assert_eq!(reason, "did you mean stop-first? it is one of overlap, stop-first");
+        assert_eq!(
+            reason,
+            "did you mean stop-first? it is one of auto, overlap, stop-first"
+        );
         let reason = OnHup::parse("reexec").unwrap_err().to_string();
         assert_eq!(reason, "not one of restart, forward");
         OnHup::parse("").unwrap_err();

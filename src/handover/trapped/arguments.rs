@@ -40,6 +40,43 @@ pub fn bind([_, address, length, ..]: [u64; 6]) -> Option<Bytes> {
     bytes(address, length, address::LONGEST)
 }
 
+/// The name that unlink(2) is given: where it begins.
+#[must_use]
+pub fn unlink([name, ..]: [u64; 6]) -> u64 {
+    name
+}
+
+/// The directory that unlinkat(2) is given (`None`: the one that the thread is in), and where the name begins; `None`: it is to
+/// remove a directory.
+#[must_use]
+pub fn unlinkat([directory, name, flags, ..]: [u64; 6]) -> Option<(Option<RawFd>, u64)> {
+    let directory = Some(int(directory)).filter(|it| *it != libc::AT_FDCWD);
+    (int(flags) & libc::AT_REMOVEDIR == 0).then_some((directory, name))
+}
+
+/// A name, and the directory from which it is looked up (`None`: the one that the thread is in).
+pub type Name = (Option<RawFd>, u64);
+
+/// The names that rename(2) is given.
+#[must_use]
+pub fn rename([old, new, ..]: [u64; 6]) -> (Name, Name) {
+    ((None, old), (None, new))
+}
+
+/// The names that renameat(2) is given.
+#[must_use]
+pub fn renameat([old_directory, old, new_directory, new, ..]: [u64; 6]) -> (Name, Name) {
+    let directory = |register| Some(int(register)).filter(|it| *it != libc::AT_FDCWD);
+    ((directory(old_directory), old), (directory(new_directory), new))
+}
+
+/// Those that renameat2(2) is given; `None`: it is to do more than rename.
+#[must_use]
+pub fn renameat2(arguments: [u64; 6]) -> Option<(Name, Name)> {
+    let [.., flags, _] = arguments;
+    (int(flags) == 0).then(|| renameat(arguments))
+}
+
 /// listen(2)'s backlog, an int of which the kernel takes the somaxconn at most, also of a negative one.
 #[must_use]
 pub fn backlog([_, backlog, ..]: [u64; 6]) -> i32 {

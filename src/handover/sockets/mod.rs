@@ -1,6 +1,9 @@
-//! HOLDS every listening socket: TCP groups with a member per generation, unix and given sockets shared by all.
+//! HOLDS every socket that is handed over: TCP groups with a member per generation, UDP ones, unix and given sockets shared by all.
+
+mod own;
 
 use std::{
+    collections::BTreeMap,
     io,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
@@ -9,22 +12,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::sys::socket::Backlog;
-
-use super::{
-    group::{Group, Wish},
-    inherited::Given,
-    listener,
-    listener::{Place, Sharing},
-};
+pub use self::own::Bind;
+use super::{datagrams::Datagrams, group::Group, inherited::Given, listener, listener::Place};
 
 /// All of them.
 #[derive(Debug, Default)]
 pub struct Sockets {
     /// Those of the settings, in the order in which generations get them.
     entries: Vec<Entry>,
-    /// Those that programs have bound themselves.
-    bound: Vec<Group>,
+    /// Those on which programs listen themselves, by port.
+    bound: BTreeMap<u16, Vec<Group>>,
+    /// The programs' UDP sockets.
+    pub datagrams: Datagrams,
     /// Whose sockets are to get new connections.
     serving: Option<u64>,
     /// Has it said that it is ready, so that an address which it does not listen on is not to be waited for?
@@ -135,7 +134,7 @@ impl Sockets {
             Kind::Grouped(group) => Some(group),
             Kind::Shared { .. } | Kind::Closed => None,
         });
-        declared.chain(&mut self.bound)
+        declared.chain(self.bound.values_mut().flatten())
     }
 
     /// A generation begins. If nobody serves it is the one that connections wait for.
@@ -143,78 +142,13 @@ impl Sockets {
         if self.serving.is_none() {
             self.serving = Some(generation);
             self.settled = false;
+            self.datagrams.begin(self.serving);
         }
-    }
-
-    /// The socket for a program that binds this address: its inode, and the socket. `held` says whether the program still
-    /// has the socket with an inode open.
-    pub fn bind(
-        &mut self,
-        generation: u64,
-        place: &Place,
-        wish: &Wish,
-        held: impl Fn(u64) -> bool,
-    ) -> io::Result<(u64, BorrowedFd<'_>)> {
-        if self.closed {
-            return Err(io::ErrorKind::NotConnected.into());
-        }
-        let overlapping = |group: &&mut Group| group.place().overlaps(place) && !group.is_empty();
-        let ours_only = self.groups().filter(overlapping).count() > 0
-            && self
-                .groups()
-                .filter(overlapping)
-                .all(|group| group.count(generation) == 0);
-        let serving = self.serving;
-        if !self.groups().any(|group| group.place() == place) {
-            self.bound.push(Group::new(place.clone(), serving));
-        }
-        let group = self.groups().find(|group| group.place() == place);
-        let group = group.ok_or(io::ErrorKind::NotFound)?;
-        let sharing = group.sharing();
-        let bound = match group.bind(generation, wish, sharing, &held) {
-            // A new generation may have an address that overlaps an old one's, such as 0.0.0.0 instead of 127.0.0.1.
-            Err(error) if in_use(&error) && sharing == Sharing::AfterBind && ours_only => {
-                group.bind(generation, wish, Sharing::Allowed, held)
-            }
-            bound => bound,
-        };
-        if bound.is_err() {
-            self.bound.retain(|group| !group.is_empty());
-        }
-        let inode = bound?;
-        let group = self.groups().find(|group| group.knows(inode));
-        let socket = group.and_then(|group| group.socket(inode));
-        Ok((inode, socket.ok_or(io::ErrorKind::NotFound)?))
-    }
-
-    /// Makes the socket with this inode listen; its address. `None` = it is none of ours.
-    pub fn listen(&mut self, inode: u64, backlog: Backlog) -> Option<io::Result<Place>> {
-        let group = self.groups().find(|group| group.knows(inode))?;
-        Some(group.listen(inode, backlog).map(|()| group.place().clone()))
     }
 
     /// Is the socket with this inode one of ours?
     pub fn knows(&mut self, inode: u64) -> bool {
         self.groups().any(|group| group.knows(inode))
-    }
-
-    /// The socket with this inode is of no use to us.
-    pub fn forget(&mut self, inode: u64) {
-        self.groups().for_each(|group| group.forget(inode));
-        self.bound.retain(|group| !group.is_empty());
-    }
-
-    /// Lets go of the generation's sockets that its program has closed.
-    pub fn sweep(&mut self, generation: u64, held: impl Fn(u64) -> bool) -> io::Result<()> {
-        let swept = self.each(|group| group.sweep(generation, &held));
-        self.bound.retain(|group| !group.is_empty());
-        swept
-    }
-
-    /// How many sockets the generation has bound itself.
-    #[must_use]
-    pub fn bound_by(&self, generation: u64) -> usize {
-        self.bound.iter().map(|group| group.count(generation)).sum()
     }
 
     /// The TCP addresses, for the census.
@@ -225,7 +159,8 @@ impl Sockets {
     /// Gives new connections to the generation. `settled`: it has said itself that it is ready.
     pub fn steer(&mut self, generation: u64, settled: bool) -> io::Result<()> {
         (self.serving, self.settled) = (Some(generation), settled);
-        self.each(|group| group.steer(generation))
+        let steered = self.each(|group| group.steer(generation));
+        self.datagrams.steer(generation).and(steered)
     }
 
     /// The generation has had its time. If it serves, and has said that it is ready, connections wait for it no more where it does
@@ -238,12 +173,13 @@ impl Sockets {
             let given_up = group.give_up();
             tell(group.place(), given_up);
         }
-        self.bound.retain(|group| !group.is_empty());
+        self.forget_the_empty();
     }
 
     /// Lets new connections wait for the next generation to begin.
     pub fn hold(&mut self) -> io::Result<()> {
         self.serving = None;
+        self.datagrams.begin(None);
         self.each(Group::hold)
     }
 
@@ -251,7 +187,10 @@ impl Sockets {
     /// of one leaves its connections to the program, and the others refuse.
     pub fn refuse(&mut self) -> Vec<io::Result<OwnedFd>> {
         self.serving = None;
-        self.groups().map(Group::refuse).collect()
+        self.groups()
+            .map(|group| group.refuse().and_then(|()| group.new_refuser().transpose()))
+            .filter_map(Result::transpose)
+            .collect()
     }
 
     /// Does the generation listen on this address?
@@ -278,7 +217,8 @@ impl Sockets {
     pub fn release(&mut self, generation: u64) -> io::Result<()> {
         let settled = self.settled;
         let released = self.each(|group| group.release(generation, settled));
-        self.bound.retain(|group| !group.is_empty());
+        self.forget_the_empty();
+        self.datagrams.release(generation);
         if self.serving == Some(generation) {
             self.serving = None;
         }
@@ -308,10 +248,11 @@ impl Sockets {
     pub fn close(&mut self) {
         self.closed = true;
         self.groups().for_each(Group::let_go);
+        self.datagrams.close();
         for entry in &mut self.entries {
             match std::mem::replace(&mut entry.kind, Kind::Closed) {
                 // What is left of it refuses connections, as long as segue is there.
-                Kind::Grouped(group) => self.bound.push(group),
+                Kind::Grouped(group) => self.bound.entry(group.place().address.port()).or_default().push(group),
                 Kind::Shared {
                     path: Some((path, inode)),
                     ..
@@ -326,8 +267,4 @@ impl Sockets {
             }
         }
     }
-}
-
-fn in_use(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EADDRINUSE)
 }

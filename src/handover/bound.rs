@@ -1,19 +1,20 @@
-//! WATCHES sockets that a program has bound and that do not listen: one that connects is a client's, and segue must not
-//! keep a copy that would hold its connection open.
+//! KEEPS sockets that programs were given in the place of their own at a bind, until they listen. One that connects instead is
+//! a client's, and segue must not keep a copy that would hold its connection open.
 
 use std::{
     collections::VecDeque,
     io,
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, OwnedFd, RawFd},
     task::{Context, Poll, ready},
 };
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tokio::io::unix::AsyncFd;
 
-use crate::{handover::steering, process::files};
+use super::steering;
+use crate::process::files;
 
-/// The watched sockets.
+/// The bound sockets.
 #[derive(Debug, Default)]
 pub struct Bound {
     epoll: Option<AsyncFd<Own>>,
@@ -31,26 +32,16 @@ impl AsRawFd for Own {
     }
 }
 
-/// More than any program binds before it listens; the oldest go unwatched.
+/// More than any program binds before it listens. The copies of the oldest are closed; should they listen, they pass.
 const MOST: usize = 64;
 
 impl Bound {
-    /// Is there none?
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.copies.is_empty()
-    }
-
     /// This socket was bound.
-    pub fn watch(&mut self, inode: u64, socket: BorrowedFd<'_>) -> io::Result<()> {
-        if self.copies.iter().any(|it| it.0 == inode) {
-            return Ok(());
-        }
+    pub fn keep(&mut self, inode: u64, copy: OwnedFd) -> io::Result<()> {
         if self.epoll.is_none() {
             let epoll = Own(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
             self.epoll = Some(files::watch(epoll)?);
         }
-        let copy = socket.try_clone_to_owned()?;
         if let Some(epoll) = &self.epoll {
             let edge = EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
             epoll.get_ref().0.add(&copy, EpollEvent::new(edge, inode))?;
@@ -68,20 +59,35 @@ impl Bound {
         }
     }
 
-    /// The socket listens, or is gone.
-    pub fn forget(&mut self, inode: u64) {
-        let Some(index) = self.copies.iter().position(|it| it.0 == inode) else {
-            return;
-        };
-        if let (Some((_, copy)), Some(epoll)) = (self.copies.remove(index), &self.epoll) {
+    fn forget(&mut self, inode: u64) {
+        drop(self.take(inode));
+    }
+
+    /// The socket with this inode is kept no more.
+    pub fn take(&mut self, inode: u64) -> Option<OwnedFd> {
+        let index = self.copies.iter().position(|it| it.0 == inode)?;
+        let (_, copy) = self.copies.remove(index)?;
+        if let Some(epoll) = &self.epoll {
             // It is in the epoll as long as anybody has it open, so that closing the copy would not take it out.
             let deleted = epoll.get_ref().0.delete(&copy);
             tracing::trace!(?deleted, "a bound socket is no longer watched");
         }
+        Some(copy)
     }
 
-    /// The next socket that has turned out to be a client's.
-    pub fn poll_connected(&mut self, context: &mut Context<'_>) -> Poll<u64> {
+    /// A copy of the socket with this inode, which is about to listen.
+    pub fn copy(&self, inode: u64) -> Option<io::Result<OwnedFd>> {
+        let kept = self.copies.iter().find(|it| it.0 == inode)?;
+        Some(kept.1.try_clone())
+    }
+
+    /// The inodes of those that are kept.
+    pub fn inodes(&self) -> Vec<u64> {
+        self.copies.iter().map(|it| it.0).collect()
+    }
+
+    /// Lets go of those that have turned out to be clients'.
+    pub fn poll_connected(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             let Some(epoll) = &self.epoll else { return Poll::Pending };
             let Ok(mut guard) = ready!(epoll.poll_read_ready(context)) else {
@@ -96,7 +102,6 @@ impl Bound {
             let connects = |it: &&(u64, OwnedFd)| it.0 == inode && steering::connects(std::os::fd::AsFd::as_fd(&it.1));
             if self.copies.iter().find(connects).is_some() {
                 self.forget(inode);
-                return Poll::Ready(inode);
             }
         }
     }

@@ -5,40 +5,37 @@ use std::{
     ops::Range,
 };
 
-/// What the program wants to bind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
-    /// A TCP address with a port.
-    Tcp(SocketAddr),
-    /// A unix path, or an abstract name after a zero.
-    Unix(Vec<u8>),
-    /// What is none of segue's business, or what the kernel will call an error.
-    Other,
-}
-
 /// The longest address that bind(2) takes (`struct sockaddr_storage`).
 pub const LONGEST: usize = 128;
+
+/// So many bytes tell the port of an address of either family.
+pub const PORT_KNOWN: usize = 4;
 
 /// The family of the socket that is bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
-    /// `AF_INET`, TCP.
+    /// `AF_INET`.
     Four,
-    /// `AF_INET6`, TCP.
+    /// `AF_INET6`.
     Six,
-    /// `AF_UNIX`, stream or sequenced packets.
-    Unix,
 }
 
-/// Parses `bytes` (as many as the call says the address has).
+/// Parses `bytes` (as many as the call says the address has): an address with a port. `None` is none of segue's business, or
+/// what the kernel will call an error.
 #[must_use]
-pub fn parse(family: Family, bytes: &[u8]) -> Wanted {
-    let wanted = match family {
-        Family::Four => four(bytes).map(Wanted::Tcp),
-        Family::Six => six(bytes).map(Wanted::Tcp),
-        Family::Unix => unix(bytes).map(Wanted::Unix),
-    };
-    wanted.unwrap_or(Wanted::Other)
+pub fn parse(family: Family, bytes: &[u8]) -> Option<SocketAddr> {
+    match family {
+        Family::Four => four(bytes),
+        Family::Six => six(bytes),
+    }
+}
+
+/// The port that the first bytes name, if they can be those of an internet address with a port.
+#[must_use]
+pub fn port_of(bytes: &[u8]) -> Option<u16> {
+    let internet = [libc::AF_INET, libc::AF_INET6, libc::AF_UNSPEC];
+    family_of(bytes).filter(|family| internet.contains(family))?;
+    port(bytes)
 }
 
 fn field<const N: usize>(bytes: &[u8], range: Range<usize>) -> Option<[u8; N]> {
@@ -74,14 +71,6 @@ fn six(bytes: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddrV6::new(address, port(bytes)?, 0, scope).into())
 }
 
-fn unix(bytes: &[u8]) -> Option<Vec<u8>> {
-    (family_of(bytes)? == libc::AF_UNIX).then_some(())?;
-    let name = bytes.get(2..)?;
-    let path = name.split(|byte| *byte == 0).next().unwrap_or(name);
-    let name = if path.is_empty() { name } else { path };
-    (!name.is_empty()).then(|| name.to_vec())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -93,25 +82,22 @@ mod tests {
         family.iter().chain(rest).copied().collect()
     }
 
-    fn four(family: i32, address: [u8; 4]) -> Wanted {
+    fn four(family: i32, address: [u8; 4]) -> Option<SocketAddr> {
         let rest: Vec<u8> = [0x1f, 0x90].into_iter().chain(address).chain([0; 8]).collect();
-        parse(Family::Four, &sockaddr(family, &rest))
+        let bytes = sockaddr(family, &rest);
+        assert!(port_of(&bytes).is_none_or(|port| port == 8080));
+        parse(Family::Four, &bytes)
     }
 
     #[test]
     fn version_four() {
-        assert_eq!(
-            four(libc::AF_INET, [127, 0, 0, 1]),
-            Wanted::Tcp("127.0.0.1:8080".parse().unwrap())
-        );
-        assert_eq!(
-            four(libc::AF_UNSPEC, [0; 4]),
-            Wanted::Tcp("0.0.0.0:8080".parse().unwrap())
-        );
-        assert_eq!(four(libc::AF_UNSPEC, [127, 0, 0, 1]), Wanted::Other);
-        assert_eq!(four(libc::AF_INET6, [0; 4]), Wanted::Other);
+        let address = |text: &str| Some(text.parse().unwrap());
+        assert_eq!(four(libc::AF_INET, [127, 0, 0, 1]), address("127.0.0.1:8080"));
+        assert_eq!(four(libc::AF_UNSPEC, [0; 4]), address("0.0.0.0:8080"));
+        assert_eq!(four(libc::AF_UNSPEC, [127, 0, 0, 1]), None);
+        assert_eq!(four(libc::AF_INET6, [0; 4]), None);
         let short = sockaddr(libc::AF_INET, &[0x1f, 0x90, 0, 0, 0, 0]);
-        assert_eq!(parse(Family::Four, &short), Wanted::Other, "the kernel wants 16 bytes");
+        assert_eq!(parse(Family::Four, &short), None, "the kernel wants 16 bytes");
     }
 
     #[test]
@@ -120,7 +106,7 @@ mod tests {
         rest.extend([0; 15]);
         rest.push(1);
         let old = sockaddr(libc::AF_INET6, &rest);
-        assert_eq!(parse(Family::Six, &old), Wanted::Tcp("[::1]:80".parse().unwrap()));
+        assert_eq!(parse(Family::Six, &old), Some("[::1]:80".parse().unwrap()));
         rest.extend(7_u32.to_ne_bytes());
         let rubbish = sockaddr(libc::AF_INET6, &rest);
         assert_eq!(
@@ -129,34 +115,29 @@ mod tests {
             "it has no scope"
         );
         rest[6..8].copy_from_slice(&[0xfe, 0x80]);
-        let Wanted::Tcp(SocketAddr::V6(address)) = parse(Family::Six, &sockaddr(libc::AF_INET6, &rest)) else {
+        let Some(SocketAddr::V6(address)) = parse(Family::Six, &sockaddr(libc::AF_INET6, &rest)) else {
             panic!("no address")
         };
         assert_eq!(address.scope_id(), 7);
     }
 
     #[test]
-    fn any_port_and_no_address_are_passed() {
+    fn any_port_no_address_and_other_families_have_no_port() {
         let any_port = sockaddr(libc::AF_INET, &[0; 14]);
-        assert_eq!(parse(Family::Four, &any_port), Wanted::Other);
-        assert_eq!(parse(Family::Four, &[]), Wanted::Other);
-        assert_eq!(parse(Family::Unix, &sockaddr(libc::AF_UNIX, &[])), Wanted::Other);
-    }
-
-    #[test]
-    fn unix_paths_end_with_a_zero_and_abstract_names_begin_with_one() {
-        let path = parse(Family::Unix, &sockaddr(libc::AF_UNIX, b"/run/x\0\0\0"));
-        assert_eq!(path, Wanted::Unix(b"/run/x".to_vec()));
-        let name = parse(Family::Unix, &sockaddr(libc::AF_UNIX, b"\0x\0y"));
-        assert_eq!(name, Wanted::Unix(b"\0x\0y".to_vec()));
+        assert_eq!((parse(Family::Four, &any_port), port_of(&any_port)), (None, None));
+        assert_eq!((parse(Family::Four, &[]), port_of(&[])), (None, None));
+        for family in [libc::AF_NETLINK, libc::AF_UNIX, libc::AF_PACKET] {
+            assert_eq!(port_of(&sockaddr(family, &[0x1f, 0x90])), None);
+        }
     }
 
     proptest! {
         #[test]
-        fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..LONGEST)) {
-            for family in [Family::Four, Family::Six, Family::Unix] {
-                if let Wanted::Tcp(address) = parse(family, &bytes) {
+        fn nothing_panics_and_an_address_has_the_port_of_its_first_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..LONGEST)) {
+            for family in [Family::Four, Family::Six] {
+                if let Some(address) = parse(family, &bytes) {
                     prop_assert!(address.port() != 0);
+                    prop_assert_eq!(port_of(&bytes[..PORT_KNOWN]), Some(address.port()));
                 }
             }
         }
