@@ -2,14 +2,14 @@
 
 use std::{net::SocketAddr, os::fd::RawFd};
 
-use segue::handover::{
-    broker::{
-        address::{Family, LONGEST, Wanted, parse},
-        filter::{AARCH64, OPTIONS, X86_64, program},
-        registers::{self, LONGEST_OPTION},
-    },
-    options::{Options, SocketOption},
+use segue::handover::trapped::{
+    address::{Family, LONGEST, PORT_KNOWN, parse, port_of},
+    arguments::{self, LONGEST_OPTION},
+    filter::{AARCH64, LEVELS, Options, SHARING, X86_64, program},
 };
+
+/// What lets a call pass.
+const COOKIE: u64 = 0x8123_4567_89ab_cdef;
 
 /// Six registers, then memory.
 const REGISTERS: usize = 6 * 8;
@@ -27,13 +27,12 @@ pub fn check(bytes: &[u8]) {
         std::array::from_fn(|at| u64::from_le_bytes(words[at * 8..at * 8 + 8].try_into().unwrap()));
     filtered(*first, arguments);
     read(arguments);
-    for family in [Family::Four, Family::Six, Family::Unix] {
+    for family in [Family::Four, Family::Six] {
         address(family, &memory[..memory.len().min(LONGEST)]);
     }
-    options(arguments, memory);
 }
 
-/// What the filter says, by an interpreter of the four instructions that it may use.
+/// What the filter says, by an interpreter of the few instructions that it may use.
 fn filtered(first: u8, arguments: [u64; 6]) {
     let calls = if first & 1 == 0 { X86_64 } else { AARCH64 };
     let foreign = first & 2 != 0;
@@ -49,7 +48,13 @@ fn filtered(first: u8, arguments: [u64; 6]) {
     for (at, argument) in arguments.iter().enumerate() {
         data[16 + at * 8..24 + at * 8].copy_from_slice(&argument.to_le_bytes());
     }
-    let program = program(calls);
+    let options = if first & 0x80 == 0 {
+        Options::Sharing
+    } else {
+        Options::All
+    };
+    let paths = first & 0x40 != 0;
+    let program = program(calls, COOKIE, options, paths);
     let (mut at, mut value) = (0, 0);
     let verdict = loop {
         let step = program[at];
@@ -60,16 +65,35 @@ fn filtered(first: u8, arguments: [u64; 6]) {
                 value = u32::from_le_bytes(data[place..place + 4].try_into().unwrap());
             }
             0x15 => at += usize::from(if value == step.k { step.jt } else { step.jf }),
+            0x25 => at += usize::from(if value > step.k { step.jt } else { step.jf }),
+            0x35 => at += usize::from(if value >= step.k { step.jt } else { step.jf }),
             0x06 => break step.k,
             other => panic!("instruction {other:#x}"),
         }
     };
     let (level, name) = (arguments[1] as u32 as i32, arguments[2] as u32 as i32);
-    let matters = OPTIONS.iter().any(|it| it.0 == level && it.1.contains(&name));
-    let is_told = number == calls.bind || number == calls.listen || number == calls.setsockopt && matters;
+    let of_interest = match options {
+        Options::Sharing => level == libc::SOL_SOCKET && SHARING.contains(&name),
+        Options::All => LEVELS.contains(&level),
+    };
+    let is_notified = if number == calls.bind {
+        let shortest = if paths { 3 } else { 16 };
+        (shortest..=128).contains(&(arguments[2] as u32)) && arguments[3] != COOKIE
+    } else if number == calls.listen {
+        arguments[2] != COOKIE
+    } else if number == calls.setsockopt {
+        of_interest
+    } else if number == calls.connect {
+        let length = arguments[2] as u32;
+        paths && length <= 110 && ![16, 28].contains(&length)
+    } else if calls.of_paths().any(|it| it == number) {
+        paths
+    } else {
+        options == Options::All && number == calls.landlock_restrict_self
+    };
     assert_eq!(
         verdict == libc::SECCOMP_RET_USER_NOTIF,
-        is_told && !foreign,
+        is_notified && !foreign,
         "{number} {level} {name}"
     );
     assert!(verdict == libc::SECCOMP_RET_USER_NOTIF || verdict == libc::SECCOMP_RET_ALLOW);
@@ -79,11 +103,16 @@ fn read(arguments: [u64; 6]) {
     // Of a register that holds an int the kernel sees the low half.
     let dirty = arguments.map(|it| it | 0xa5a5_a5a5_0000_0000);
     let clean = arguments.map(|it| it & 0xffff_ffff);
-    assert_eq!(registers::file(dirty), registers::file(clean));
-    assert_eq!(registers::file(arguments).is_none(), (arguments[0] as RawFd) < 0);
-    assert_eq!(registers::backlog(dirty), registers::backlog(clean));
-    assert!((0..=65_535).contains(&registers::backlog(arguments)));
-    let (address, value) = (registers::bind(arguments), registers::option(arguments));
+    assert_eq!(arguments::file(dirty), arguments::file(clean));
+    assert_eq!(arguments::file(arguments).is_none(), (arguments[0] as RawFd) < 0);
+    assert_eq!(arguments::backlog(dirty), arguments::backlog(clean));
+    assert!((0..=65_535).contains(&arguments::backlog(arguments)));
+    assert_eq!(
+        arguments::unlinkat(dirty).is_some(),
+        arguments::unlinkat(clean).is_some()
+    );
+    assert_eq!(arguments::renameat2(dirty).is_some(), arguments[4] as u32 == 0);
+    let (address, value) = (arguments::bind(arguments), arguments::option(arguments));
     assert!(address.is_none_or(|it| it.length <= LONGEST && it.address == arguments[1]));
     assert!(value.is_none_or(|it| it.value.length <= LONGEST_OPTION && it.value.address == arguments[3]));
     assert_eq!(
@@ -94,28 +123,19 @@ fn read(arguments: [u64; 6]) {
 
 fn address(family: Family, memory: &[u8]) {
     let wanted = parse(family, memory);
-    match &wanted {
-        Wanted::Tcp(address) => {
-            assert_ne!(address.port(), 0);
-            assert_eq!(address.is_ipv6(), family == Family::Six);
-            let again = raw(*address);
-            assert_eq!(parse(family, &again), wanted, "written down and read again");
-            // What lies behind an address is none of it.
-            let longer = [memory, &[0xff; 9]].concat();
-            if memory.len() >= again.len() {
-                assert_eq!(parse(family, &longer), wanted);
-            }
+    if let Some(address) = wanted {
+        assert_ne!(address.port(), 0);
+        assert_eq!(port_of(&memory[..PORT_KNOWN]), Some(address.port()));
+        assert_eq!(address.is_ipv6(), family == Family::Six);
+        let again = raw(address);
+        assert_eq!(parse(family, &again), wanted, "written down and read again");
+        // What lies behind an address is none of it.
+        let longer = [memory, &[0xff; 9]].concat();
+        if memory.len() >= again.len() {
+            assert_eq!(parse(family, &longer), wanted);
         }
-        Wanted::Unix(path) => {
-            assert!(family == Family::Unix && !path.is_empty());
-            assert_eq!(memory[2..][..path.len()], path[..]);
-            assert!(path[0] == 0 || !path.contains(&0));
-        }
-        Wanted::Other => {}
     }
-    if family != Family::Unix {
-        kernel::agrees(family, memory, &wanted);
-    }
+    kernel::agrees(family, memory, wanted);
 }
 
 /// As C programs have it in their memory.
@@ -137,24 +157,6 @@ fn raw(address: SocketAddr) -> Vec<u8> {
     bytes
 }
 
-fn options(arguments: [u64; 6], memory: &[u8]) {
-    let Some(asked) = registers::option(arguments) else {
-        return;
-    };
-    let mut options = Options::default();
-    let value = memory[..memory.len().min(asked.value.length)].to_vec();
-    let option = SocketOption {
-        level: asked.level,
-        name: asked.name,
-        value,
-    };
-    options.set(option.clone());
-    let once = options.clone();
-    options.set(option);
-    assert_eq!(options, once, "set twice is set");
-    assert!(!options.device().contains(&0));
-}
-
 /// bind(2) itself, in a network of its own so that no port is taken from anybody. Who may not make one goes without.
 #[expect(unsafe_code, reason = "bytes that are no address of nix's")]
 mod kernel {
@@ -170,13 +172,13 @@ mod kernel {
         },
     };
 
-    use super::{Family, Wanted};
+    use super::Family;
 
     thread_local! {
         static ALONE: bool = unshare(CloneFlags::CLONE_NEWNET).is_ok();
     }
 
-    pub(super) fn agrees(family: Family, memory: &[u8], wanted: &Wanted) {
+    pub(super) fn agrees(family: Family, memory: &[u8], wanted: Option<SocketAddr>) {
         if !ALONE.with(|it| *it) {
             return;
         }
@@ -200,7 +202,7 @@ mod kernel {
             std::net::SocketAddrV6::from(getsockname::<SockaddrIn6>(made.as_raw_fd()).unwrap()).into()
         };
         let any_port = memory[2..4] == [0, 0];
-        let expected = if any_port { Wanted::Other } else { Wanted::Tcp(bound) };
-        assert_eq!(*wanted, expected, "what the kernel makes of {memory:?}");
+        let expected = (!any_port).then_some(bound);
+        assert_eq!(wanted, expected, "what the kernel makes of {memory:?}");
     }
 }

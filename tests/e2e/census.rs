@@ -12,7 +12,6 @@ use std::{
 use segue::handover::{
     census::{self, Connection, TcpState},
     listener::{self, Sharing},
-    options::Options,
 };
 
 use crate::support::wait;
@@ -36,7 +35,6 @@ impl Place {
                 ..listener::Place::single(address)
             },
             Sharing::AfterBind,
-            &Options::default(),
         )
         .unwrap();
         listener::open(&socket).unwrap();

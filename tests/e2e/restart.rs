@@ -253,8 +253,12 @@ fn without_handover_only_a_program_that_listens_is_stopped_first() {
     server.ready(1);
     wait::until("it answers", || client::get(loopback(port), "/").ok());
     assert_eq!(server.restart()["outcome"], "replaced");
-    let warning = server.lines("no hand-over: the program opens its own sockets, so a restart stops it first and refuses connections meanwhile");
-    assert_eq!(warning.len(), 1, "{}", server.stderr());
+    let warning = server.line(
+        "restarting stop-first: two generations at once would get in each other's way",
+        1,
+    );
+    let evidence = "it listens on sockets of its own, and there is no hand-over: connections are refused meanwhile";
+    assert_eq!(warning["evidence"], evidence);
     wait::until("the new one answers", || {
         client::get(loopback(port), "/")
             .ok()

@@ -58,6 +58,11 @@ fn rewrite(text: &'static str) -> impl FnOnce(&Path) {
 fn it_exits_at_once() {
     let line = restart_into(rewrite("#!/bin/sh\nexit 3\n"), &[]);
     assert_eq!(why(&line), "it exited with code 3 before it was ready");
+    let remedy = line["remedy"].as_str().unwrap();
+    assert!(
+        remedy.contains("SEGUE_RESTART_MODE=stop-first") && remedy.contains("${SEGUE_GENERATION}"),
+        "{remedy}"
+    );
 }
 
 #[test]
@@ -67,6 +72,27 @@ fn it_is_never_ready() {
         &[("SEGUE_READY_TIMEOUT", "400ms")],
     );
     assert_eq!(why(&line), "it was not ready within SEGUE_READY_TIMEOUT");
+    assert!(
+        line["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("SEGUE_READY_TIMEOUT if it needs longer"),
+        "{line}"
+    );
+}
+
+/// As Apache does when it finds its predecessor's pid file: nothing is wrong, it says, and ends.
+#[test]
+fn it_ends_well_before_it_is_ready() {
+    let line = restart_into(rewrite("#!/bin/sh\necho already running\nexit 0\n"), &[]);
+    assert_eq!(why(&line), "it exited with code 0 before it was ready");
+    assert!(
+        line["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("SEGUE_RESTART_MODE=stop-first"),
+        "{line}"
+    );
 }
 
 #[test]

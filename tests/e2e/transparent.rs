@@ -140,7 +140,7 @@ fn rolls_back(spoiled: &str, why: &str) {
     crate::support::script(&program, spoiled);
     let line = segue.restart();
     assert_eq!(line["outcome"], "rolled_back", "{line}");
-    assert_eq!(line["why"], why);
+    assert_eq!(line["why"], why.replace("{port}", &port.to_string()));
     load.more(30);
     let tally = load.stop();
     assert_eq!(tally.failed(), 0, "{tally}");
@@ -159,7 +159,7 @@ fn a_new_generation_that_exits_at_once_is_rolled_back() {
 fn a_new_generation_that_never_listens_is_rolled_back() {
     rolls_back(
         "#!/bin/sh\nexec sleep 1000\n",
-        "it was not ready within SEGUE_READY_TIMEOUT",
+        "it was not ready within SEGUE_READY_TIMEOUT; missing: 127.0.0.1:{port}",
     );
 }
 

@@ -39,7 +39,7 @@ macro_rules! names {
     ($($name:ident)*) => { &[$((libc::$name, stringify!($name))),*] };
 }
 
-/// Those that segue could conceivably make; any other is told by its number.
+/// Those that segue could conceivably make; any other is printed by its number.
 const NAMES: &[(libc::c_long, &str)] = names![
     SYS_accept SYS_accept4 SYS_access SYS_arch_prctl SYS_bind SYS_brk SYS_capget SYS_chdir SYS_chmod SYS_clock_gettime
     SYS_clock_nanosleep SYS_clone SYS_clone3 SYS_close SYS_close_range SYS_connect SYS_dup SYS_dup2 SYS_dup3
@@ -84,6 +84,9 @@ pub fn label(pid: i32, registers: &user_regs_struct) -> String {
         "ioctl" => request(registers.rsi),
         "socket" | "socketpair" => family(registers.rdi, registers.rsi),
         "bind" | "listen" | "connect" | "getsockname" => file(pid, registers.rdi),
+        "setsockopt" if registers.rsi == libc::SOL_SOCKET as u64 && registers.rdx == libc::SO_REUSEADDR as u64 => {
+            "SO_REUSEADDR".to_owned()
+        }
         "setsockopt" | "getsockopt" => option(registers.rsi, registers.rdx),
         "fcntl" if registers.rsi == libc::F_GETFD as u64 => "F_GETFD".to_owned(),
         "fcntl" => format!("{} {}", command(registers.rsi), file(pid, registers.rdi)),
@@ -147,13 +150,20 @@ fn protocol(pid: i32, number: u64) -> String {
     String::from_utf8_lossy(name).trim_end_matches('\0').to_owned()
 }
 
-/// The test's own files have names of their own; numbers of processes, files and namespaces become N.
+/// No name depends on where the checkout lies. The test's own files have names of their own; numbers of processes, files and namespaces become N.
 fn without_numbers(path: &str) -> String {
+    if path.ends_with("/examples/hello") {
+        return "the program's file".to_owned();
+    }
     if let Some((_, name)) = path
         .rsplit_once('/')
         .filter(|(directory, _)| directory.contains("/segue-test-"))
     {
         return name.to_owned();
+    }
+    // Where it is mounted, and how deep the cgroup is, depends on the machine.
+    if path.starts_with("/sys/fs/cgroup/") && path.contains("/memory.") {
+        return "a cgroup's memory".to_owned();
     }
     let mut out = String::new();
     for it in path.chars() {
@@ -207,7 +217,7 @@ macro_rules! constants {
 }
 
 fn option(level: u64, name: u64) -> String {
-    match level as i32 {
+    let label = match level as i32 {
         libc::SOL_SOCKET => constants!(
             name, "",
             SO_REUSEADDR SO_REUSEPORT SO_ATTACH_REUSEPORT_CBPF SO_PEERCRED SO_PASSCRED SO_ERROR SO_RCVBUF SO_SNDBUF SO_DOMAIN
@@ -218,13 +228,35 @@ fn option(level: u64, name: u64) -> String {
         libc::IPPROTO_IPV6 => constants!(name, "", IPV6_V6ONLY),
         libc::IPPROTO_IP => constants!(name, "", IP_FREEBIND IP_TRANSPARENT),
         other => format!("{other} {name}"),
+    };
+    // Those that a socket has to have to be like another are one as good as another.
+    if label.bytes().all(|byte| byte.is_ascii_digit() || byte == b' ') || CARRIED.contains(&label.as_str()) {
+        return "another option".to_owned();
     }
+    label
 }
+
+/// Options that have a name above and are only carried over.
+const CARRIED: [&str; 13] = [
+    "SO_REUSEADDR",
+    "SO_RCVBUF",
+    "SO_SNDBUF",
+    "SO_RCVTIMEO",
+    "SO_SNDTIMEO",
+    "SO_LINGER",
+    "SO_KEEPALIVE",
+    "SO_INCOMING_CPU",
+    "TCP_DEFER_ACCEPT",
+    "TCP_FASTOPEN",
+    "TCP_NODELAY",
+    "IP_FREEBIND",
+    "IP_TRANSPARENT",
+];
 
 fn command(command: u64) -> String {
     constants!(command, "", F_DUPFD_CLOEXEC F_GETFD F_SETFD F_GETFL F_SETFL F_DUPFD F_SETLK F_OFD_SETLK)
 }
 
 fn operation(operation: u64) -> String {
-    constants!(operation, "PR_", PR_SET_CHILD_SUBREAPER PR_SET_NO_NEW_PRIVS PR_SET_NAME PR_SET_VMA PR_CAPBSET_READ PR_SET_DUMPABLE)
+    constants!(operation, "PR_", PR_SET_CHILD_SUBREAPER PR_SET_NO_NEW_PRIVS PR_SET_NAME PR_SET_VMA PR_CAPBSET_READ PR_SET_DUMPABLE PR_SET_TIMERSLACK)
 }

@@ -42,7 +42,8 @@ pub enum Did {
     Tells,
     /// It goes on, says that there is no hand-over, and restarts stop the program first.
     Without,
-    /// That one socket stays the program's own: a restart that needs it is rolled back.
+    /// That one socket is not handed over, which is said: a restart stops the program first, and refuses connections meanwhile;
+    /// or those that waited for the new generation are reset.
     LeavesIt,
     /// The new generation is thrown away, with the reason; the old one goes on, and the next restart succeeds. Where the old
     /// one has been stopped first, another is started as after a crash.
@@ -53,7 +54,7 @@ pub enum Did {
 
 /// What came of a life.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct Outcome {
     /// Was the call made that was to fail?
     pub injected: bool,
     pub did: Did,
@@ -69,10 +70,15 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const INTERNAL: i32 = 70;
 const WITHOUT: &str =
     "no transparent hand-over: the program's own sockets cannot be handed over, a restart stops it first";
+const LEAVES_IT: [&str; 3] = [
+    "cannot hand over a socket of the program, so a restart stops it first",
+    "connections were reset that waited for the program to listen again",
+    "the system refused something",
+];
 /// A signal that was not heard for so long is sent again.
 const HEARING: Duration = Duration::from_secs(4);
 
-pub fn live(mode: Mode, injection: Option<Injection>) -> Told {
+pub fn live(mode: Mode, injection: Option<Injection>) -> Outcome {
     let port = support::free_port();
     let address = format!("127.0.0.1:{port}");
     let words = [hello().into_os_string(), address.clone().into()];
@@ -105,7 +111,7 @@ pub fn live(mode: Mode, injection: Option<Injection>) -> Told {
         segue,
         traced,
         load: None,
-        told: Told::default(),
+        outcome: Outcome::default(),
     }
     .lived()
 }
@@ -118,27 +124,27 @@ struct Life {
     segue: Segue,
     traced: Traced,
     load: Option<Load>,
-    told: Told,
+    outcome: Outcome,
 }
 
 impl Life {
-    fn lived(mut self) -> Told {
+    fn lived(mut self) -> Outcome {
         // What never comes is a panic of whoever waits for it.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.goes_by())) {
             let what = panic.downcast_ref::<String>().cloned().unwrap_or_default();
             self.broken(format!("it hangs: {what}"));
         }
         self.load.take().map(Load::stop);
-        self.told.injected = self.traced.was_injected();
-        self.told.log = self.segue.stderr();
-        if self.told.log.contains("panicked") && self.traced.end() != Some(INTERNAL) {
+        self.outcome.injected = self.traced.was_injected();
+        self.outcome.log = self.segue.stderr();
+        if self.outcome.log.contains("panicked") && self.traced.end() != Some(INTERNAL) {
             self.broken("it panicked".to_owned());
         }
         // signal-hook's stream panics by an error of recvfrom(2): it is caught, and the signals go on.
         self.segue.may_fault = true;
         drop(self.segue);
-        self.told.calls = self.traced.calls();
-        self.told
+        self.outcome.calls = self.traced.calls();
+        self.outcome
     }
 
     fn goes_by(&mut self) {
@@ -152,14 +158,23 @@ impl Life {
         }));
         self.restarts();
         let tally = self.load.take().map(Load::stop).unwrap_or_default();
-        if tally.failed() > 0 && self.told.did != Did::Without {
-            self.broken(format!("requests were lost: {tally}"));
+        if tally.failed() > 0 && self.outcome.did != Did::Without {
+            let refused_at_once = tally.timed_out + tally.truncated + tally.not_2xx == 0 && tally.other.is_empty();
+            if self.said_that_it_leaves_it() && refused_at_once {
+                self.outcome.did = Did::LeavesIt;
+            } else {
+                self.broken(format!("requests were lost: {tally}"));
+            }
         }
         self.stops();
     }
 
+    fn said_that_it_leaves_it(&self) -> bool {
+        LEAVES_IT.iter().any(|message| !self.segue.lines(message).is_empty())
+    }
+
     fn broken(&mut self, what: String) {
-        self.told.broken.push(what);
+        self.outcome.broken.push(what);
     }
 
     /// Is the program ready? Else it was not started, or has ended.
@@ -175,19 +190,19 @@ impl Life {
             }
             self.traced.quiet();
             if !self.segue.lines(WITHOUT).is_empty() {
-                self.told.did = Did::Without;
+                self.outcome.did = Did::Without;
             }
             return true;
         }
         // `unshare` may be gone a moment before the tracer has said how segue ended.
-        let code = wait::until("its end is told", || self.traced.end());
+        let code = wait::until("its end is reported", || self.traced.end());
         let log = self.segue.stderr();
         let said =
             log.starts_with("segue: ") || log.contains("panicked") || log.contains("generation could not be started");
         let by_program = self.traced.was_executed() && log.contains("program ended");
         match code {
-            70 | 71 | 126 | 127 if said => self.told.did = Did::Refuses,
-            1 if by_program => self.told.did = Did::Tells,
+            70 | 71 | 126 | 127 if said => self.outcome.did = Did::Refuses,
+            1 if by_program => self.outcome.did = Did::Tells,
             _ => self.broken(format!("it ended with {code} and said {log}")),
         }
         if self.path != Some(Path::Start) {
@@ -209,17 +224,17 @@ impl Life {
             if heard {
                 return;
             }
-            self.told.did = Did::HearsNext;
+            self.outcome.did = Did::HearsNext;
         }
     }
 
     /// By HUP; how it came out.
     fn restart(&mut self) -> String {
         let outcomes = ["restart succeeded", "restart rolled back", "restart failed"];
-        let told = |segue: &Segue| -> usize { outcomes.iter().map(|it| segue.lines(it).len()).sum() };
-        let before = told(&self.segue);
+        let ended = |segue: &Segue| -> usize { outcomes.iter().map(|it| segue.lines(it).len()).sum() };
+        let before = ended(&self.segue);
         self.ask(libc::SIGHUP);
-        wait::until("the restart comes out", || (told(&self.segue) > before).then_some(()));
+        wait::until("the restart comes out", || (ended(&self.segue) > before).then_some(()));
         let mut lines = self.segue.log();
         lines.retain(|line| outcomes.iter().any(|it| line["message"] == *it));
         lines[before]["outcome"].as_str().unwrap_or_default().to_owned()
@@ -229,13 +244,13 @@ impl Life {
         self.traced.enter(Path::Restart);
         let outcome = self.restart();
         if outcome == "failed" && self.mode == Mode::StopFirst {
-            self.told.did = Did::RollsBack;
+            self.outcome.did = Did::RollsBack;
         } else if outcome != "replaced" {
-            self.told.did = Did::RollsBack;
+            self.outcome.did = Did::RollsBack;
             self.serves();
             let again = self.restart();
             if again != "replaced" && self.path == Some(Path::Start) {
-                self.told.did = Did::LeavesIt;
+                self.outcome.did = Did::LeavesIt;
             } else if again != "replaced" {
                 self.broken(format!("the next restart fails too: {again}"));
             }
@@ -249,7 +264,11 @@ impl Life {
     }
 
     fn serves(&mut self) {
-        if let Err(error) = client::get(loopback(self.port), "/") {
+        // One that waited may be reset.
+        let tries = if self.said_that_it_leaves_it() { 3 } else { 1 };
+        let answers = (0..tries).map(|_| client::get(loopback(self.port), "/"));
+        let answers: Vec<_> = answers.collect();
+        if let Some(Err(error)) = answers.iter().find(|it| it.is_ok()).or(answers.last()) {
             self.broken(format!("it does not serve: {error}"));
         }
     }

@@ -1,16 +1,15 @@
-//! HOLDS what segue does when a call fails, and prints docs/faults.md. A call may stand for several of its kind (a socket of
+//! HOLDS what segue does when a call fails (`page` prints it). A call may stand for several of its kind (a socket of
 //! the program's, one of segue's own), so that it may do one thing or another.
 
 use super::{
     call::{Call, Path, Who},
-    errors,
     life::Did::{self, GoesOn, HearsNext, LeavesIt, Refuses, RollsBack, Tells, Without},
 };
 
 /// What may be done about these calls.
-type Row = (Path, Who, &'static [Did], &'static [&'static str]);
+pub type Row = (Path, Who, &'static [Did], &'static [&'static str]);
 
-const TABLE: &[Row] = &[
+pub const TABLE: &[Row] = &[
     (
         Path::Start,
         Who::Segue,
@@ -19,6 +18,8 @@ const TABLE: &[Row] = &[
             "brk",
             "chdir /",
             "close",
+            "epoll_ctl add TCP",
+            "epoll_ctl add pidfd",
             "epoll_ctl add pipe",
             "epoll_ctl add signalfd",
             "epoll_wait",
@@ -26,6 +27,11 @@ const TABLE: &[Row] = &[
             "getcwd",
             "getdents64",
             "getrandom",
+            "getsockopt SO_BINDTODEVICE",
+            "getsockopt TCP_INFO",
+            "getsockopt another option",
+            "getxattr the program's file",
+            "ioctl 0x21 0x4",
             "ioctl NOTIF_ID_VALID",
             "ioctl NOTIF_RECV",
             "ioctl NOTIF_SEND",
@@ -34,19 +40,38 @@ const TABLE: &[Row] = &[
             "listen UNIX-STREAM",
             "newfstatat /proc/N/fd",
             "newfstatat stderr",
+            "openat /proc/self/cgroup",
             "openat /proc/self/fd",
-            "openat /proc/sys/net/ipv6/bindv6only",
+            "openat /proc/self/mountinfo",
+            "openat /proc/sys/net/ipv4/ip_local_port_range",
+            "openat a cgroup's memory",
+            "openat the program's file",
+            "pidfd_getfd",
+            "pidfd_open",
             "poll",
+            "prctl SET_TIMERSLACK",
             "prlimit64",
-            "read /proc/sys/net/ipv6/bindv6only",
+            "process_vm_readv",
+            "read /proc/N/cgroup",
+            "read /proc/N/mountinfo",
+            "read /proc/N/status",
+            "read /proc/sys/net/ipv4/ip_local_port_range",
+            "read a cgroup's memory",
             "read pipe",
+            "read the program's file",
+            "recvfrom NETLINK",
             "recvfrom UNIX-STREAM",
+            "sendto NETLINK",
             "setsockopt SO_ATTACH_REUSEPORT_CBPF",
+            "setsockopt another option",
             "signalfd4",
-            "statx /proc/N",
-            "statx /proc/N/fdinfo/N",
+            "socket netlink datagram",
+            "statx /proc/N/cgroup",
+            "statx /proc/N/mountinfo",
             "statx /proc/N/status",
-            "statx /proc/sys/net/ipv6/bindv6only",
+            "statx /proc/sys/net/ipv4/ip_local_port_range",
+            "statx a cgroup's memory",
+            "statx the program's file",
             "write eventfd",
             "write stderr",
         ],
@@ -56,6 +81,7 @@ const TABLE: &[Row] = &[
         Who::Segue,
         &[Refuses],
         &[
+            "bind TCP",
             "bind UNIX",
             "bind UNIX-STREAM",
             "epoll_ctl add UNIX",
@@ -63,11 +89,13 @@ const TABLE: &[Row] = &[
             "epoll_ctl add seccomp notify",
             "eventfd2",
             "fchmod",
+            "fcntl F_DUPFD_CLOEXEC TCP",
             "fcntl F_DUPFD_CLOEXEC eventpoll",
             "fcntl F_GETFL UNIX",
             "pipe2",
             "setsockopt SO_PASSCRED",
-            "socket unix datagram",
+            "setsockopt SO_REUSEADDR",
+            "socket IPv4 stream",
             "socket unix stream",
             "socketpair unix seqpacket",
             "statx control",
@@ -76,19 +104,13 @@ const TABLE: &[Row] = &[
     (
         Path::Start,
         Who::Segue,
-        &[Tells],
-        &["epoll_ctl add TCP", "epoll_ctl add eventpoll", "fcntl F_SETFL TCP"],
-    ),
-    (
-        Path::Start,
-        Who::Segue,
         &[LeavesIt],
         &[
-            "getxattr /proc/N/fd/N",
-            "pread64 /proc/N/mem",
-            "read /proc/N/fdinfo/N",
-            "read /proc/N/status",
-            "statx /proc/self/ns/net",
+            "getsockopt SO_DOMAIN",
+            "getsockopt SO_PROTOCOL",
+            "getsockopt SO_REUSEPORT",
+            "getsockopt SO_TYPE",
+            "statx /proc/N/fd/N",
         ],
     ),
     (
@@ -97,9 +119,12 @@ const TABLE: &[Row] = &[
         &[GoesOn, Refuses],
         &[
             "clone",
+            "epoll_create1",
             "epoll_ctl add UNIX-STREAM",
+            "epoll_ctl add eventpoll",
             "fcntl F_DUPFD_CLOEXEC UNIX-STREAM",
             "recvmsg UNIX",
+            "socket unix datagram",
             "socketpair unix stream",
         ],
     ),
@@ -108,38 +133,25 @@ const TABLE: &[Row] = &[
         Who::Segue,
         &[GoesOn, LeavesIt],
         &[
-            "ioctl NOTIF_ADDFD",
-            "openat /proc/N/fdinfo/N",
-            "openat /proc/N/mem",
-            "statx /proc/N/ns/net",
+            "clone3",
+            "getxattr /proc/N/fd/N",
+            "mmap",
+            "mprotect",
+            "openat /proc/N/status",
         ],
     ),
+    (Path::Start, Who::Segue, &[Refuses, Tells], &["listen TCP"]),
     (
         Path::Start,
         Who::Segue,
-        &[Refuses, Tells],
-        &[
-            "bind TCP",
-            "epoll_create1",
-            "fcntl F_DUPFD_CLOEXEC TCP",
-            "listen TCP",
-            "newfstatat TCP",
-            "setsockopt SO_REUSEADDR",
-            "setsockopt SO_REUSEPORT",
-        ],
-    ),
-    (Path::Start, Who::Segue, &[Tells, LeavesIt], &["openat /proc/N/status"]),
-    (
-        Path::Start,
-        Who::Segue,
-        &[GoesOn, Tells, LeavesIt],
-        &["statx /proc/N/fd/N"],
+        &[Refuses, LeavesIt],
+        &["setsockopt SO_REUSEPORT"],
     ),
     (
         Path::Start,
         Who::Segue,
-        &[Refuses, Tells, LeavesIt],
-        &["socket IPv4 stream"],
+        &[GoesOn, Refuses, LeavesIt],
+        &["newfstatat TCP"],
     ),
     (
         Path::Start,
@@ -161,36 +173,52 @@ const TABLE: &[Row] = &[
         &[
             "brk",
             "close",
+            "connect TCP",
+            "epoll_ctl add TCP",
+            "epoll_ctl add pidfd",
             "epoll_wait",
-            "getdents64",
+            "getsockopt SO_BINDTODEVICE",
             "getsockopt TCP_INFO",
+            "getsockopt another option",
+            "ioctl 0x21 0x4",
             "ioctl NOTIF_ID_VALID",
             "ioctl NOTIF_RECV",
             "ioctl NOTIF_SEND",
-            "newfstatat /proc",
             "newfstatat stderr",
-            "openat /proc",
-            "openat /proc/N/stat",
-            "openat /proc/sys/net/ipv6/bindv6only",
+            "openat /proc/N/oom_score_adj",
+            "openat /proc/meminfo",
+            "openat /proc/self/oom_score_adj",
+            "openat /proc/sys/net/ipv4/tcp_migrate_req",
+            "openat a cgroup's memory",
+            "pidfd_getfd",
+            "pidfd_open",
             "pidfd_send_signal",
             "poll",
+            "read /proc/N/oom_score_adj",
             "read /proc/N/stat",
-            "read /proc/sys/net/ipv6/bindv6only",
+            "read /proc/meminfo",
+            "read /proc/sys/net/ipv4/tcp_migrate_req",
+            "read a cgroup's memory",
             "read pipe",
             "read signalfd",
+            "readlink /proc/N/fd/N",
             "recvfrom NETLINK",
             "recvfrom UNIX-STREAM",
             "sendto NETLINK",
             "setsockopt SO_ATTACH_REUSEPORT_CBPF",
-            "setsockopt SO_RCVTIMEO",
+            "setsockopt another option",
             "shutdown",
             "socket netlink datagram",
-            "statx /proc/N",
             "statx /proc/N/fdinfo/N",
+            "statx /proc/N/oom_score_adj",
             "statx /proc/N/stat",
             "statx /proc/N/status",
-            "statx /proc/sys/net/ipv6/bindv6only",
+            "statx /proc/meminfo",
+            "statx /proc/self/fd/N",
+            "statx /proc/sys/net/ipv4/tcp_migrate_req",
+            "statx a cgroup's memory",
             "wait4",
+            "write /proc/N/oom_score_adj",
             "write eventfd",
             "write stderr",
         ],
@@ -201,53 +229,74 @@ const TABLE: &[Row] = &[
         &[RollsBack],
         &[
             "bind UNIX",
-            "epoll_create1",
-            "epoll_ctl add TCP",
             "epoll_ctl add UNIX",
-            "epoll_ctl add eventpoll",
             "epoll_ctl add seccomp notify",
-            "fcntl F_DUPFD_CLOEXEC TCP",
             "fcntl F_GETFL UNIX",
-            "fcntl F_SETFL TCP",
-            "getxattr /proc/N/fd/N",
             "pipe2",
-            "pread64 /proc/N/mem",
-            "read /proc/N/fdinfo/N",
             "setsockopt SO_PASSCRED",
             "socket unix datagram",
             "socketpair unix seqpacket",
-            "statx /proc/self/ns/net",
         ],
     ),
     (Path::Restart, Who::Segue, &[HearsNext], &["sendto UNIX-STREAM"]),
     (
         Path::Restart,
         Who::Segue,
+        &[GoesOn, LeavesIt],
+        &[
+            "fcntl F_GETFL TCP",
+            "fcntl F_SETFL TCP",
+            "getdents64",
+            "ioctl NOTIF_ADDFD",
+            "newfstatat /proc",
+            "newfstatat /proc/N/fd",
+            "openat /proc",
+            "openat /proc/N/fd",
+            "openat /proc/N/fdinfo/N",
+            "openat /proc/N/stat",
+            "read /proc/N/fdinfo/N",
+        ],
+    ),
+    (
+        Path::Restart,
+        Who::Segue,
         &[GoesOn, RollsBack],
+        &["clone", "epoll_ctl add pipe", "process_vm_readv", "recvmsg UNIX"],
+    ),
+    (
+        Path::Restart,
+        Who::Segue,
+        &[GoesOn, LeavesIt, RollsBack],
         &[
             "bind TCP",
-            "clone",
-            "epoll_ctl add pipe",
-            "ioctl NOTIF_ADDFD",
+            "fcntl F_DUPFD_CLOEXEC TCP",
+            "getsockopt SO_DOMAIN",
+            "getsockopt SO_PROTOCOL",
+            "getsockopt SO_REUSEPORT",
+            "getsockopt SO_TYPE",
+            "getxattr /proc/N/fd/N",
             "listen TCP",
             "newfstatat TCP",
-            "openat /proc/N/fdinfo/N",
-            "openat /proc/N/mem",
             "openat /proc/N/status",
             "read /proc/N/status",
-            "recvmsg UNIX",
             "setsockopt SO_REUSEADDR",
             "setsockopt SO_REUSEPORT",
             "socket IPv4 stream",
             "statx /proc/N/fd/N",
-            "statx /proc/N/ns/net",
         ],
     ),
     (
         Path::Restart,
         Who::Child,
         &[GoesOn],
-        &["close", "fcntl F_DUPFD_CLOEXEC pipe", "prlimit64", "setpgid"],
+        &[
+            "close",
+            "fcntl F_DUPFD_CLOEXEC pipe",
+            "openat /proc/self/oom_score_adj",
+            "prlimit64",
+            "setpgid",
+            "write /proc/N/oom_score_adj",
+        ],
     ),
     (
         Path::Restart,
@@ -263,19 +312,23 @@ const TABLE: &[Row] = &[
         &[
             "close",
             "epoll_wait",
+            "getdents64",
+            "newfstatat /proc",
             "newfstatat stderr",
             "openat /dev/termination-log",
+            "openat /proc",
             "openat /proc/N/stat",
             "openat /proc/N/status",
+            "openat a cgroup's memory",
             "pidfd_send_signal",
-            "poll",
             "read /proc/N/stat",
             "read /proc/N/status",
+            "read a cgroup's memory",
             "read signalfd",
             "recvfrom UNIX-STREAM",
-            "statx /proc/N",
             "statx /proc/N/stat",
             "statx /proc/N/status",
+            "statx a cgroup's memory",
             "statx control",
             "unlink control",
             "wait4",
@@ -299,71 +352,4 @@ pub fn may_do(call: &Call) -> Option<Vec<Did>> {
     }
     let elsewhere: Vec<Did> = rows().flat_map(|row| row.2.iter().copied()).collect();
     (!elsewhere.is_empty()).then_some(elsewhere)
-}
-
-const HEAD: &str = "# Faults
-
-What segue does when the system refuses it something. Printed by `tests/injection`, which makes every call on the three \
-paths below fail once, with each of the errors named, while clients send requests to a program that binds by itself, to one \
-with `SEGUE_LISTEN`, and in restarts to one that is stopped first. In every case, whatever it does:
-
-- no request is lost, neither a new one nor one that is under way,
-- segue neither hangs nor ends by itself once the program has begun,
-- the old generation serves until another one does, and the next restart succeeds,
-- SIGTERM ends it all within the deadline, with the program's own code.
-
-What it does is one of these; of two or more, one goes for one purpose or error of the call and one for another:
-
-- *goes on*: where something is missing now, the log says what
-- *refuses*: the program does not start; a line says why, and the exit code is 71 (126 or 127 if it cannot be run)
-- *tells*: the program's own call fails with that error, as it would without segue
-- *without*: there is no hand-over, which is said; a restart stops the program first
-- *leaves it*: that one socket is the program's own; a restart that needs it is rolled back, until the program is started afresh
-- *rolls back*: with the reason; where the old generation has been stopped first, `SEGUE_RESTART` starts another, and connections \
-  wait
-- *hears later*: the signal is heard when the next one comes
-
-Not made to fail are calls that cannot, such as those that take nothing but numbers which are right, and those of the C library \
-before segue's first own.
-";
-
-fn word(did: Did) -> &'static str {
-    match did {
-        GoesOn => "goes on",
-        Refuses => "refuses",
-        Tells => "tells",
-        Without => "without",
-        LeavesIt => "leaves it",
-        RollsBack => "rolls back",
-        HearsNext => "hears later",
-    }
-}
-
-/// The page.
-pub fn page() -> String {
-    let mut page = HEAD.to_owned();
-    let paths = [(Path::Start, "Start"), (Path::Restart, "Restart"), (Path::Stop, "Stop")];
-    for (path, title) in paths {
-        page += &format!("\n## {title}\n\n| segue | when this fails |\n|---|---|\n");
-        for (_, who, did, calls) in TABLE.iter().filter(|row| row.0 == path) {
-            let did: Vec<&str> = did.iter().map(|it| word(*it)).collect();
-            let before = if *who == Who::Child {
-                "between fork and exec: "
-            } else {
-                ""
-            };
-            let calls: Vec<String> = calls.iter().map(|call| with_errors(call)).collect();
-            page += &format!("| {} | {before}{} |\n", did.join(" or "), calls.join(", "));
-        }
-    }
-    page
-}
-
-fn with_errors(call: &str) -> String {
-    let errors: Vec<String> = errors::of(call)
-        .unwrap_or_default()
-        .iter()
-        .map(|it| errors::name(*it))
-        .collect();
-    format!("`{call}` ({})", errors.join(", "))
 }

@@ -236,7 +236,14 @@ impl Tracer {
             }
             WaitStatus::PtraceEvent(pid, ..) => self.go_on(pid, None),
             WaitStatus::Stopped(pid, signal) => {
-                let tracee = self.tracees.entry(pid).or_insert_with(|| Tracee::of(Who::Child));
+                // A thread of segue's, or a child.
+                let is_thread = std::fs::exists(format!("/proc/{}/task/{pid}", self.init)).unwrap_or(false);
+                let who = if is_thread { Who::Segue } else { Who::Child };
+                let new = || Tracee {
+                    known: false,
+                    ..Tracee::of(who)
+                };
+                let tracee = self.tracees.entry(pid).or_insert_with(new);
                 let first = !std::mem::replace(&mut tracee.known, true);
                 self.go_on(pid, (!first).then_some(signal));
             }
@@ -247,7 +254,7 @@ impl Tracer {
     }
 
     fn go_on(&self, pid: Pid, signal: Option<Signal>) {
-        // It may have been killed meanwhile, and then its end is told.
+        // It may have been killed meanwhile, and then its end is reported.
         ptrace::syscall(pid, signal).ok();
     }
 

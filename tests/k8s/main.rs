@@ -102,7 +102,7 @@ fn the_metrics_are_those_that_segue_has() {
             "number": 1, "role": "serving", "pid": 2, "since": "2026-01-01T00:00:00Z", "ready": null, "listens": [],
             "connections": { "queued": 0, "busy": 0, "idle": 0 }
         }],
-        "handover": { "mode": "none", "why": null },
+        "handover": { "mode": "transparent", "method": "ptrace", "why": null },
         "restarts": { "replaced": 0, "rolled_back": 0, "failed": 0 }, "last_restarts": [], "cut": 0, "settings": [],
         "watch": { "backend": "inotify and poll", "why": null, "files": 1, "directories": 1, "missing": [], "suspended": [] }
     });

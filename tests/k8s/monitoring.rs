@@ -12,7 +12,7 @@ use crate::{pods::deployments, render, wiring::selects};
 type Labels = &'static [(&'static str, &'static [&'static str])];
 
 /// Every metric of segue's own; those with the label `le` are histograms.
-pub(crate) const METRICS: [(&str, Labels); 17] = [
+pub(crate) const METRICS: [(&str, Labels); 19] = [
     ("segue_info", &[("version", &[])]),
     ("segue_generation", &[]),
     ("segue_generations_started_total", &[]),
@@ -36,12 +36,14 @@ pub(crate) const METRICS: [(&str, Labels); 17] = [
     ("segue_drain_duration_seconds", &[("le", &[])]),
     ("segue_connections_cut_total", &[]),
     ("segue_kills_total", &[]),
+    ("segue_oom_kills_total", &[]),
     ("segue_reaped_total", &[("kind", &["program", "orphan"])]),
     ("segue_signals_total", &[("signal", &[])]),
     ("segue_program_exits_total", &[("kind", &["code", "signal"])]),
     ("segue_program_start_time_seconds", &[]),
     ("segue_watch_changes_total", &[]),
     ("segue_watch_backend", &[("backend", &[])]),
+    ("segue_handover_method", &[("method", &[])]),
 ];
 
 /// What Prometheus adds.

@@ -4,6 +4,7 @@
 mod exec;
 mod init;
 mod kubelet;
+mod memory;
 
 use std::{
     fs,

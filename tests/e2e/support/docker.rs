@@ -167,8 +167,19 @@ impl Container {
 impl Drop for Container {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let output = run(["logs", &self.name]);
+            // What matters is mostly at the end, and a long report is cut somewhere.
+            let output = run(["logs", "--tail", "60", &self.name]);
             eprintln!("--- log of {}\n{}", self.name, String::from_utf8_lossy(&output.stderr));
+            let pid = run(["inspect", "--format", "{{.State.Pid}}", &self.name]).stdout;
+            let table = format!("/proc/{}/net/tcp", String::from_utf8_lossy(&pid).trim());
+            const TIME_WAIT: &str = "06";
+            let sockets = std::fs::read_to_string(table).unwrap_or_default();
+            let open = sockets
+                .lines()
+                .filter(|line| line.split_whitespace().nth(3) != Some(TIME_WAIT));
+            eprintln!("--- its sockets\n{}", open.take(60).collect::<Vec<_>>().join("\n"));
+            let processes = run(["top", &self.name]).stdout;
+            eprintln!("--- its processes\n{}", String::from_utf8_lossy(&processes));
         }
         run(["rm", "--force", &self.name]);
     }

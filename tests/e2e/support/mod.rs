@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod command;
+pub mod datagrams;
 pub mod docker;
 pub mod segue;
 pub mod servers;
@@ -62,7 +63,9 @@ pub fn free_port() -> u16 {
         let Ok(held) = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) else {
             continue;
         };
-        let free = |address: &str| std::net::TcpListener::bind((address, port)).is_ok();
+        let free = |address: &str| {
+            std::net::TcpListener::bind((address, port)).is_ok() && std::net::UdpSocket::bind((address, port)).is_ok()
+        };
         if free("127.0.0.1") && free("0.0.0.0") && free("::") {
             // Held until the process ends.
             std::mem::forget(held);

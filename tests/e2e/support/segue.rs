@@ -81,6 +81,13 @@ impl Recipe {
             .fold(self, |recipe, (name, value)| recipe.set(name, value))
     }
 
+    /// By this program, which executes it.
+    pub fn before<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Recipe {
+        let words = words.into_iter().map(|word| word.as_ref().to_owned());
+        self.words = words.chain(self.words).collect();
+        self
+    }
+
     /// In this directory.
     pub fn within(mut self, directory: &Path) -> Recipe {
         self.directory = Some(directory.to_owned());

@@ -4,6 +4,24 @@ use std::{fs, path::Path};
 
 use super::{hello, program};
 
+/// Is this program here? A run that must prove everything fails without it.
+pub fn is_installed(program: &str) -> bool {
+    let there = std::process::Command::new("which")
+        .arg(program)
+        .output()
+        .unwrap()
+        .status
+        .success();
+    assert!(
+        there || std::env::var_os("TESTS_REQUIRE_SERVERS").is_none(),
+        "{program} is not installed"
+    );
+    if !there {
+        eprintln!("skipped: {program} is not installed");
+    }
+    there
+}
+
 /// One of them, and how it is started on a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Server {

@@ -5,6 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// TESTS_SLOW: how many times longer things take on this machine than on a usual one (in translation, `tests/vm`).
+pub fn slowness() -> u32 {
+    let slow = std::env::var("TESTS_SLOW").ok().and_then(|text| text.parse().ok());
+    slow.unwrap_or(1).max(1)
+}
+
 /// Long enough for a loaded machine, short enough to be waited for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -15,7 +21,8 @@ pub fn until<T>(what: &str, mut state: impl FnMut() -> Option<T>) -> T {
         if let Some(value) = state() {
             return value;
         }
-        assert!(begin.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        let patience = PATIENCE * slowness();
+        assert!(begin.elapsed() < patience, "{what}: not within {patience:?}");
         thread::sleep(Duration::from_millis(3));
     }
 }

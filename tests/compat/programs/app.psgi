@@ -1,0 +1,2 @@
+# An application that says hello, for PSGI servers.
+sub { [200, ['Content-Type' => 'text/plain', 'Content-Length' => 6], ["hello\n"]] };

@@ -1,0 +1,6 @@
+"""Prints the version of an installed package."""
+
+import importlib.metadata
+import sys
+
+print(importlib.metadata.version(sys.argv[1]))

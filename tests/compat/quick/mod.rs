@@ -1,0 +1,6 @@
+//! Rows of small packages that start at once.
+
+mod python;
+mod scripts;
+mod services;
+mod web;
