@@ -1,7 +1,7 @@
 # Two commands are enough: `make demo` and `make test`. Both set up what they need first (Debian or Ubuntu, root or sudo).
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo build test check bench soak fuzz mutants docs image clean
+.PHONY: help setup demo build test check compat vm bench soak fuzz mutants docs image clean
 
 # Static, without a musl toolchain. The target is spelled out so that the flag spares proc-macros and build scripts, and
 # every command below uses the same flags, so that none of them throws away what another has built. Not position independent,
@@ -12,12 +12,15 @@ export RUSTFLAGS := -C target-feature=+crt-static -C relocation-model=static
 # A run that proves things for others must not skip what it cannot reach.
 ifeq ($(CI),true)
 export TESTS_REQUIRE_DOCKER := 1
+export TESTS_REQUIRE_SERVERS := 1
 SETUP_FLAGS := --docker
 endif
 
 help:
 	@echo 'make demo    restart an unmodified server under load, in a container, and print what happened'
 	@echo 'make test    every check and every test'
+	@echo 'make compat  every server of the compatibility matrix, and the table of docs/compatibility.md'
+	@echo 'make vm      other kernels, and aarch64, in QEMU: KERNEL=6.1 ARCH=aarch64 TEST=name for one; docs/platforms.md'
 	@echo 'make build   the static binary: target/$(CARGO_BUILD_TARGET)/release/segue'
 	@echo 'make bench   every figure of docs/performance.md, beside other programs, and its plots'
 	@echo 'make soak    all of it at once and at random for MINUTES=30, counted'
@@ -51,6 +54,18 @@ check:
 	  | grep -E '^(clap|serde|tracing-subscriber|prometheus|signal-hook|netlink|envy|axum)'
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --workspace
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --no-default-features --features serve
+
+# The table is written in any case: it tells what was measured, also what went wrong.
+compat:
+	@scripts/setup --compat
+	rm -rf target/compat
+	TESTS_REQUIRE_SERVERS=1 TESTS_KEEP_CONNECTIONS=1 \
+	  cargo nextest run --locked --test compat --run-ignored all --no-fail-fast; \
+	status=$$?; scripts/compat-table && exit $$status
+
+vm:
+	@scripts/setup --vm
+	@python3 tests/vm $(if $(KERNEL),--kernel $(KERNEL)) $(if $(ARCH),--arch $(ARCH)) $(if $(TEST),--test $(TEST))
 
 bench: setup build
 	scripts/bench
