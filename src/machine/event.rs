@@ -37,6 +37,13 @@ pub enum Event {
         /// Which one.
         generation: u64,
     },
+    /// Does a generation on trial still have to listen on an address that its predecessor serves?
+    AddressesAwaited {
+        /// The generation on trial.
+        generation: u64,
+        /// Is there such an address?
+        awaited: bool,
+    },
     /// The main process of a generation ended.
     Exited {
         /// Whose main process.
@@ -91,6 +98,8 @@ impl Event {
             Event::NotStarted { .. } => "generation could not be started",
             Event::BeganToListen { .. } => "generation listens",
             Event::BecameReady { .. } => "generation became ready",
+            Event::AddressesAwaited { awaited: true, .. } => "addresses of the predecessor are awaited",
+            Event::AddressesAwaited { awaited: false, .. } => "no address of the predecessor is awaited any more",
             Event::Exited { .. } => "program ended",
             Event::Emptied { .. } => "generation is gone",
             Event::Drained { .. } => "connections are finished",
@@ -112,6 +121,7 @@ impl Event {
             | Event::NotStarted { generation, .. }
             | Event::BeganToListen { generation }
             | Event::BecameReady { generation }
+            | Event::AddressesAwaited { generation, .. }
             | Event::Exited { generation, .. }
             | Event::Emptied { generation }
             | Event::Drained { generation } => Some(*generation),

@@ -54,6 +54,7 @@ pub fn step(limits: &Limits, state: State, event: Event, now: Instant) -> (State
         Event::NotStarted { generation, fault } => turn.on_not_started(generation, &fault),
         Event::BeganToListen { generation } => turn.on_listening(generation),
         Event::BecameReady { generation } => turn.on_ready(generation),
+        Event::AddressesAwaited { generation, awaited } => turn.on_addresses_awaited(generation, awaited),
         Event::Exited {
             generation,
             ending,

@@ -1,5 +1,7 @@
 //! What holds for every sequence of events, tried on random ones against a toy world that obeys each action.
 
+mod chances;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -7,11 +9,12 @@ use std::{
 
 use proptest::{
     collection::vec,
-    prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest},
+    prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest},
     test_runner::TestCaseError,
 };
 
-use super::{Action, Ending, Event, Fault, Limits, Mode, Outcome, Phase, Policy, Reason, Role, State, step};
+use self::chances::{Chance, chance, limits};
+use super::{Action, Ending, Event, Fault, Limits, Mode, Outcome, Phase, Reason, Role, State, step};
 
 /// A process of the toy world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,80 +39,6 @@ struct World {
     terminated: Vec<u64>,
     exit: Option<u8>,
     post_stop: bool,
-}
-
-/// A number chooses among the living.
-#[derive(Debug, Clone)]
-enum Chance {
-    HookEnds(usize, bool),
-    Starts(usize),
-    CannotStart(usize),
-    Listens(usize),
-    Ready(usize),
-    Ends(usize, u8, bool),
-    Empties(usize),
-    Drains(usize),
-    Hup,
-    Drain,
-    Stop,
-    Signal(i32),
-    PostStopEnds,
-    Wait(u64),
-    /// About a generation that may not be there, or not in such a role.
-    Nonsense(u64),
-}
-
-fn chance() -> impl Strategy<Value = Chance> {
-    let who = any::<usize>();
-    prop_oneof![
-        2 => (who, any::<bool>()).prop_map(|(who, well)| Chance::HookEnds(who, well)),
-        4 => who.prop_map(Chance::Starts),
-        1 => who.prop_map(Chance::CannotStart),
-        2 => who.prop_map(Chance::Listens),
-        4 => who.prop_map(Chance::Ready),
-        3 => (who, 0..3_u8, any::<bool>()).prop_map(|(who, code, queued)| Chance::Ends(who, code, queued)),
-        3 => who.prop_map(Chance::Empties),
-        2 => who.prop_map(Chance::Drains),
-        3 => Just(Chance::Hup),
-        1 => Just(Chance::Drain),
-        1 => Just(Chance::Stop),
-        1 => (1..65).prop_map(Chance::Signal),
-        1 => Just(Chance::PostStopEnds),
-        4 => (0..40_000_u64).prop_map(Chance::Wait),
-        1 => (0..9_u64).prop_map(Chance::Nonsense),
-    ]
-}
-
-fn limits() -> impl Strategy<Value = Limits> {
-    let seconds = |most: u64| (0..=most).prop_map(Duration::from_secs);
-    (
-        (1..60_u64, seconds(20), 0..30_u64, 1..60_u64, seconds(3)),
-        (any::<bool>(), 0..3_u8, seconds(3), 0..4_u32),
-        (any::<bool>(), any::<bool>()),
-    )
-        .prop_map(
-            |((stop, delay, drain, ready, probation), (overlap, policy, retry, limit), (pre, post))| Limits {
-                stop_timeout: Some(Duration::from_secs(stop)),
-                drain_delay: delay,
-                drain_timeout: Some(Duration::from_secs(drain)),
-                ready_timeout: Some(Duration::from_secs(ready)),
-                probation,
-                mode: if overlap { Mode::Overlap } else { Mode::StopFirst },
-                policy: match policy {
-                    0 => Policy::Never,
-                    1 => Policy::OnFailure,
-                    _ => Policy::Always,
-                },
-                restart_delay: retry,
-                restart_max_delay: Duration::from_secs(4),
-                restart_limit: (limit > 0).then_some(limit),
-                stable_delay: Duration::from_secs(10),
-                pre_start: pre,
-                post_stop: post,
-                success_codes: vec![2],
-                success_signal: Some(15),
-            },
-        )
 }
 
 impl World {
@@ -167,6 +96,9 @@ impl World {
             Chance::Ready(who) => self
                 .pick(Process::Program, who)
                 .map(|generation| Event::BecameReady { generation }),
+            Chance::Awaits(who, awaited) => self
+                .pick(Process::Program, who)
+                .map(|generation| Event::AddressesAwaited { generation, awaited }),
             Chance::Ends(who, code, queued) => self.pick(Process::Program, who).map(|generation| {
                 self.living.insert(generation, Process::Gone);
                 Event::Exited {
@@ -190,6 +122,10 @@ impl World {
             Chance::Wait(milliseconds) => return self.wait(Duration::from_millis(milliseconds)),
             Chance::Nonsense(generation) if !self.living.contains_key(&generation) => {
                 self.happen(Event::BecameReady { generation })?;
+                self.happen(Event::AddressesAwaited {
+                    generation,
+                    awaited: true,
+                })?;
                 self.happen(Event::Drained { generation })?;
                 self.happen(Event::Prepared {
                     generation,

@@ -118,7 +118,13 @@ impl Turn<'_> {
         match restart.stage {
             Stage::Candidate { new, old } if new == number => {
                 let until = super::later(self.now, self.limits.probation);
-                restart.stage = Stage::Probation { new, old, until };
+                let at_most = super::later(until, self.limits.stable_delay);
+                restart.stage = Stage::Probation {
+                    new,
+                    old,
+                    until,
+                    at_most,
+                };
                 self.state.current = Some(new);
                 if let Some(generation) = self.state.generation_mut(old) {
                     generation.role = Role::Standby;
@@ -152,12 +158,31 @@ impl Turn<'_> {
 
     pub(super) fn end_probation_if_over(&mut self) {
         match self.state.restart.as_ref().map(|restart| restart.stage) {
-            Some(Stage::Probation { old, until, .. }) if until <= self.now => {
-                self.report(Outcome::Replaced);
-                self.retire(old);
-                self.next_in_queue();
+            Some(Stage::Probation {
+                new,
+                old,
+                until,
+                at_most,
+            }) => {
+                let over = if self.state.awaits_addresses(new) {
+                    at_most
+                } else {
+                    until
+                };
+                if over <= self.now {
+                    self.report(Outcome::Replaced);
+                    self.retire(old);
+                    self.next_in_queue();
+                }
             }
-            Some(_) | None => {}
+            Some(Stage::Clearing | Stage::Candidate { .. } | Stage::Alone { .. }) | None => {}
+        }
+    }
+
+    pub(super) fn on_addresses_awaited(&mut self, number: u64, awaited: bool) {
+        if let Some(generation) = self.state.generation_mut(number) {
+            generation.awaits_addresses = awaited;
+            self.end_probation_if_over();
         }
     }
 

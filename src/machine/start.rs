@@ -25,6 +25,7 @@ impl Turn<'_> {
             since: self.now,
             has_program: !self.limits.pre_start,
             listens: false,
+            awaits_addresses: false,
             until: None,
             kill_by: None,
         });

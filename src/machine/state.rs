@@ -71,6 +71,8 @@ pub struct Generation {
     pub(super) has_program: bool,
     /// Does it listen somewhere?
     pub(super) listens: bool,
+    /// Does its predecessor serve an address on which it does not listen yet?
+    pub(super) awaits_addresses: bool,
     /// When the present role has lasted too long; of one that serves, when it has had time to listen.
     pub(super) until: Option<Instant>,
     /// When it is killed, whatever its role.
@@ -114,8 +116,13 @@ pub(super) enum Stage {
     Candidate { new: u64, old: u64 },
     /// `new` is not ready, and there is nobody to go back to.
     Alone { new: u64 },
-    /// `new` serves, `old` stands by.
-    Probation { new: u64, old: u64, until: Instant },
+    /// `new` serves, `old` stands by: until then, and until no address of the old one is awaited, but never after `at_most`.
+    Probation {
+        new: u64,
+        old: u64,
+        until: Instant,
+        at_most: Instant,
+    },
 }
 
 impl State {
@@ -179,6 +186,21 @@ impl State {
         }
     }
 
+    /// Does the predecessor of this generation serve an address on which it does not listen yet?
+    #[must_use]
+    pub fn awaits_addresses(&self, number: u64) -> bool {
+        self.generation(number).is_some_and(|it| it.awaits_addresses)
+    }
+
+    /// The generation that would serve again if this one, which is on trial, were thrown away.
+    #[must_use]
+    pub fn predecessor(&self, number: u64) -> Option<u64> {
+        match self.restart.as_ref().map(|restart| restart.stage) {
+            Some(Stage::Candidate { new, old } | Stage::Probation { new, old, .. }) if new == number => Some(old),
+            Some(_) | None => None,
+        }
+    }
+
     /// Was a restart asked for that is to follow the one under way?
     #[must_use]
     pub fn is_another_restart_queued(&self) -> bool {
@@ -224,7 +246,9 @@ impl State {
             Phase::Ended => return None,
         };
         let probation = match self.restart.as_ref().map(|restart| restart.stage) {
-            Some(Stage::Probation { until, .. }) => Some(until),
+            Some(Stage::Probation {
+                new, until, at_most, ..
+            }) => Some(if self.awaits_addresses(new) { at_most } else { until }),
             Some(Stage::Clearing | Stage::Candidate { .. } | Stage::Alone { .. }) | None => None,
         };
         // While something of the ended generation is left, its own deadline is what the retry waits for.

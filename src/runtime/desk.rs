@@ -245,6 +245,7 @@ impl Supervisor {
             | Event::Prepared { .. }
             | Event::NotStarted { .. }
             | Event::BeganToListen { .. }
+            | Event::AddressesAwaited { .. }
             | Event::Emptied { .. }
             | Event::Drained { .. }
             | Event::SignalReceived { .. }

@@ -88,6 +88,41 @@ impl Supervisor {
         let event = Event::BecameReady { generation };
         let begins = !own.is_empty() && (listens_somewhere(own) || self.is_ready_by_datagrams(generation));
         if begins && self.missing(generation).is_empty() && !self.events.contains(&event) {
+            self.became_ready(generation);
+        }
+    }
+
+    /// A generation is ready. It may have said so, or been found so, before it listens everywhere its predecessor does, which is kept
+    /// until then: what the old one takes away at its end could be what the new one is about to make.
+    pub(super) fn became_ready(&mut self, generation: u64) {
+        if self.state.predecessor(generation).is_some() {
+            let missing = self.missing(generation);
+            if !missing.is_empty() && !self.state.awaits_addresses(generation) {
+                tracing::info!(
+                    generation,
+                    missing = missing.join(", "),
+                    "ready, but does not listen everywhere its predecessor does: keep the predecessor for now"
+                );
+                self.events.push_back(Event::AddressesAwaited {
+                    generation,
+                    awaited: true,
+                });
+            }
+        }
+        self.events.push_back(Event::BecameReady { generation });
+    }
+
+    /// Whether it listens everywhere by now.
+    fn see_whether_addresses_are_awaited(&mut self) {
+        let awaits = |it: &&crate::machine::Generation| self.state.awaits_addresses(it.number);
+        let Some(generation) = self.state.generations().iter().find(awaits).map(|it| it.number) else {
+            return;
+        };
+        let event = Event::AddressesAwaited {
+            generation,
+            awaited: false,
+        };
+        if self.missing(generation).is_empty() && !self.events.contains(&event) {
             self.events.push_back(event);
         }
     }
@@ -99,6 +134,7 @@ impl Supervisor {
             return Vec::new();
         };
         let serving = self.state.current().filter(|serving| *serving != generation);
+        let serving = self.state.predecessor(generation).or(serving);
         let measure = match serving {
             Some(serving) => self.generations.get(&serving).map(|serving| &serving.listens),
             None => (!self.has_had_its_time(it)).then_some(&self.expected),
@@ -194,6 +230,7 @@ impl Supervisor {
         let starting = self.state.generations().iter().filter(starting);
         let starting: Vec<u64> = starting.map(|it| it.number).collect();
         starting.into_iter().for_each(|number| self.see_whether_ready(number));
+        self.see_whether_addresses_are_awaited();
     }
 
     /// The program has not listened for a while: says what is waited for.

@@ -16,7 +16,6 @@ use super::{
 };
 use crate::{
     handover::listening,
-    machine::Event,
     readiness::probe::{self, Question, Target},
     settings::value::{Address, HttpProbe, Ready},
     watch::Notice,
@@ -76,7 +75,7 @@ impl Supervisor {
             }
             // Where nothing can be seen a program is ready when it runs.
             Ready::Auto | Ready::Started | Ready::Listening => {
-                return self.events.push_back(Event::BecameReady { generation });
+                return self.became_ready(generation);
             }
             Ready::Notify => return,
             Ready::Tcp(address) => Some(Question {
@@ -100,7 +99,7 @@ impl Supervisor {
     /// Hears what programs say of themselves.
     pub(super) fn poll_notices(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let own = nix::unistd::geteuid().as_raw();
-        let mut heard = false;
+        let mut ready = Vec::new();
         for (number, generation) in &mut self.generations {
             let Some(notify) = &generation.notify else { continue };
             let program = generation.main.as_ref().map(|main| main.pid);
@@ -113,12 +112,15 @@ impl Supervisor {
                     "heard a notification"
                 );
                 if notice.is_ready() {
-                    heard = true;
-                    self.events.push_back(Event::BecameReady { generation: *number });
+                    ready.push(*number);
                 }
             }
         }
-        if heard { Poll::Ready(()) } else { Poll::Pending }
+        if ready.is_empty() {
+            return Poll::Pending;
+        }
+        ready.into_iter().for_each(|number| self.became_ready(number));
+        Poll::Ready(())
     }
 
     fn set_probing(&mut self, generation: u64, task: AbortHandle) {
@@ -152,7 +154,7 @@ impl Supervisor {
                 if let Err(error) = self.sockets.probe(None) {
                     tracing::warn!(%error, "cannot take the readiness probe's own way back");
                 }
-                self.events.push_back(Event::BecameReady { generation });
+                self.became_ready(generation);
             }
             Message::Watch(notice) => self.on_watch(notice),
             Message::BegunAgain(part) => {
@@ -164,7 +166,7 @@ impl Supervisor {
             Message::Waiting(generation) => self.tell_what_is_waited_for(generation),
             Message::Look(generation) => {
                 if listening::any(&self.program_processes(generation), &[]) {
-                    self.events.push_back(Event::BecameReady { generation });
+                    self.became_ready(generation);
                 }
             }
             Message::Probing {

@@ -48,6 +48,10 @@ impl Supervisor {
             // By its notification and by its port, or it sends READY=1 more than once.
             Event::BecameReady { .. } if actions.is_empty() => line!(debug, "generation is ready: known already"),
             Event::BecameReady { .. } => line!(info, "generation became ready"),
+            Event::AddressesAwaited { awaited: true, .. } => line!(debug, "addresses of the predecessor are awaited"),
+            Event::AddressesAwaited { awaited: false, .. } => {
+                line!(debug, "no address of the predecessor is awaited any more");
+            }
             Event::Exited { .. } => line!(info, "program ended"),
             Event::Emptied { .. } => line!(info, "generation is gone"),
             Event::Drained { .. } => line!(info, "connections are finished"),
@@ -177,6 +181,7 @@ fn detail(event: &Event) -> Option<String> {
         | Event::Started { .. }
         | Event::BeganToListen { .. }
         | Event::BecameReady { .. }
+        | Event::AddressesAwaited { .. }
         | Event::Emptied { .. }
         | Event::Drained { .. }
         | Event::DrainRequested

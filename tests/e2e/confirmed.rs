@@ -55,6 +55,35 @@ fn what_the_end_of_the_old_one_takes_away_is_noticed() {
     }
 }
 
+/// Ready by the user's word, and not yet listening everywhere its predecessor does: that one serves on until then.
+#[test]
+fn the_predecessor_stays_until_every_address_is_served() {
+    for (how, ready) in [(As::Init, "started"), (As::Subreaper, "tcp:127.0.0.1:EARLY")] {
+        let (early, late) = (free_port(), free_port());
+        let mut segue = ports(how, &[format!("{early}:0"), format!("{late}:0.6")])
+            .set("SEGUE_READY", ready.replace("EARLY", &early.to_string()))
+            .start();
+        segue.ready(1);
+        wait::until("both are served", || {
+            let both = [early, late].map(|port| client::get(loopback(port), "/").ok());
+            both.iter().all(Option::is_some).then_some(())
+        });
+        let loads = [early, late].map(|port| Load::start(loopback(port), "/", 2));
+        for restart in 1..=3 {
+            let told = segue.restart();
+            assert_eq!(told["outcome"], "replaced", "{told}");
+            assert_eq!(client::get(loopback(late), "/").unwrap(), (restart + 1).to_string());
+            loads.iter().for_each(|load| load.more(10));
+        }
+        let kept = "ready, but does not listen everywhere its predecessor does: keep the predecessor for now";
+        assert_eq!(segue.lines(kept).len(), 3, "{}", segue.stderr());
+        for load in loads {
+            let tally = load.stop();
+            assert_eq!(tally.failed(), 0, "{tally}");
+        }
+    }
+}
+
 /// In stop-first no other generation serves meanwhile; all the same the new one is ready only when it listens everywhere, and who
 /// comes to the late port waits.
 #[test]

@@ -87,7 +87,10 @@ pub fn label(pid: i32, registers: &user_regs_struct) -> String {
         "setsockopt" if registers.rsi == libc::SOL_SOCKET as u64 && registers.rdx == libc::SO_REUSEADDR as u64 => {
             "SO_REUSEADDR".to_owned()
         }
-        "setsockopt" | "getsockopt" => option(registers.rsi, registers.rdx),
+        "setsockopt" => option(registers.rsi, registers.rdx),
+        // Segue sets it on its own sockets, and reads it to carry it over.
+        "getsockopt" if registers.rdx == libc::SO_PASSCRED as u64 => "another option".to_owned(),
+        "getsockopt" => option(registers.rsi, registers.rdx),
         "fcntl" if registers.rsi == libc::F_GETFD as u64 => "F_GETFD".to_owned(),
         "fcntl" => format!("{} {}", command(registers.rsi), file(pid, registers.rdi)),
         "prctl" => operation(registers.rdi),

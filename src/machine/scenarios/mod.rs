@@ -50,6 +50,18 @@ fn listens(generation: u64) -> Event {
 fn ready(generation: u64) -> Event {
     Event::BecameReady { generation }
 }
+fn awaits(generation: u64) -> Event {
+    Event::AddressesAwaited {
+        generation,
+        awaited: true,
+    }
+}
+fn listens_everywhere(generation: u64) -> Event {
+    Event::AddressesAwaited {
+        generation,
+        awaited: false,
+    }
+}
 fn exited(generation: u64, code: u8) -> Event {
     Event::Exited {
         generation,

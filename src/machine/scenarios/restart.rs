@@ -245,6 +245,44 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             ]),
         },
         Scenario {
+            name: "overlap: ready before it listens everywhere the old one does, which is kept until it does",
+            limits: plain,
+            happenings: up(&[
+                (5.0, HUP),
+                (5.1, started(2)),
+                (5.5, awaits(2)),
+                (5.5, ready(2)),
+                (6.5, TIME),
+                (8.0, listens_everywhere(2)),
+                (8.1, drained(1)),
+                (8.2, exited(1, 0)),
+                (8.2, emptied(1)),
+            ]),
+        },
+        Scenario {
+            name: "overlap: listens everywhere before its probation is over",
+            limits: plain,
+            happenings: up(&[
+                (5.0, HUP),
+                (5.1, started(2)),
+                (5.5, awaits(2)),
+                (5.5, ready(2)),
+                (5.6, listens_everywhere(2)),
+                (6.5, TIME),
+            ]),
+        },
+        Scenario {
+            name: "overlap: never listens everywhere the old one does",
+            limits: plain,
+            happenings: up(&[
+                (5.0, HUP),
+                (5.1, started(2)),
+                (5.5, awaits(2)),
+                (5.5, ready(2)),
+                (16.5, TIME),
+            ]),
+        },
+        Scenario {
             name: "stop-first: an old one that ignores the stop signal",
             limits: |l| l.mode = Mode::StopFirst,
             happenings: up(&[

@@ -29,7 +29,11 @@ fn real(words: &[&str], files: &[(&str, &str)], settings: &[(&str, &str)]) {
         fs::write(home.path().join(name), text.replace("{dir}", &here)).unwrap();
     }
     let words: Vec<String> = words.iter().map(|word| word.replace("{dir}", &here)).collect();
-    let recipe = Recipe::plain(As::Subreaper, words).within(home.path()).with(settings);
+    // gunicorn has a control socket below it, which others on this machine would have, too.
+    let recipe = Recipe::plain(As::Subreaper, words)
+        .within(home.path())
+        .set("HOME", &here)
+        .with(settings);
     let mut server = Server::started(recipe.set("SEGUE_PROBATION", "50ms").start(), home, "");
     let path = server.path();
     wait::until("it answers", || get(&path).ok());
