@@ -43,11 +43,36 @@ pub fn loopbacks(port: u16) -> Vec<SocketAddr> {
     vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
 }
 
+/// A connection that is about to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Knock {
+    /// From one port to another.
+    Port {
+        /// From this one.
+        from: u16,
+        /// To this one.
+        to: u16,
+    },
+    /// To a path.
+    Path(PathBuf),
+}
+
+/// How it comes to the generation that is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Door {
+    /// As it stands.
+    Open,
+    /// By this path instead.
+    Beside(PathBuf),
+    /// Not: the generation does not listen there yet.
+    Shut,
+}
+
 impl Question {
-    /// Asks once. `announce` learns the source and target ports before a connection is made, and whether it is of use.
-    pub async fn ask<F>(&self, announce: impl Fn(u16, u16) -> F) -> Result<(), String>
+    /// Asks once. `announce` learns of a connection before it is made, and says how to make it.
+    pub async fn ask<F>(&self, announce: impl Fn(Knock) -> F) -> Result<(), String>
     where
-        F: Future<Output = bool>,
+        F: Future<Output = Door>,
     {
         match tokio::time::timeout(ATTEMPT, self.ask_patiently(announce)).await {
             Ok(answer) => answer,
@@ -55,15 +80,22 @@ impl Question {
         }
     }
 
-    async fn ask_patiently<F>(&self, announce: impl Fn(u16, u16) -> F) -> Result<(), String>
+    async fn ask_patiently<F>(&self, announce: impl Fn(Knock) -> F) -> Result<(), String>
     where
-        F: Future<Output = bool>,
+        F: Future<Output = Door>,
     {
         match &self.target {
-            Target::Unix(path) => match UnixStream::connect(path).await {
-                Ok(stream) => self.request(Box::new(stream)).await,
-                Err(error) => Err(error.to_string()),
-            },
+            Target::Unix(path) => {
+                let path = match announce(Knock::Path(path.clone())).await {
+                    Door::Open => path.clone(),
+                    Door::Beside(path) => path,
+                    Door::Shut => return Err(NOT_YET.into()),
+                };
+                match UnixStream::connect(path).await {
+                    Ok(stream) => self.request(Box::new(stream)).await,
+                    Err(error) => Err(error.to_string()),
+                }
+            }
             Target::Tcp(addresses) => {
                 let mut faults = Vec::new();
                 for address in addresses {
@@ -103,9 +135,11 @@ fn judge(status: StatusCode) -> Result<(), String> {
     }
 }
 
-async fn connect<F>(address: SocketAddr, announce: &impl Fn(u16, u16) -> F) -> io::Result<TcpStream>
+const NOT_YET: &str = "the program does not listen there yet";
+
+async fn connect<F>(address: SocketAddr, announce: &impl Fn(Knock) -> F) -> io::Result<TcpStream>
 where
-    F: Future<Output = bool>,
+    F: Future<Output = Door>,
 {
     let (socket, any): (TcpSocket, SocketAddr) = if address.is_ipv4() {
         (TcpSocket::new_v4()?, (Ipv4Addr::UNSPECIFIED, 0).into())
@@ -113,8 +147,9 @@ where
         (TcpSocket::new_v6()?, (Ipv6Addr::UNSPECIFIED, 0).into())
     };
     socket.bind(any)?;
-    if !announce(socket.local_addr()?.port(), address.port()).await {
-        return Err(io::Error::other("the program does not listen there yet"));
+    let (from, to) = (socket.local_addr()?.port(), address.port());
+    if announce(Knock::Port { from, to }).await == Door::Shut {
+        return Err(io::Error::other(NOT_YET));
     }
     socket.connect(address).await
 }

@@ -29,7 +29,10 @@ pub(super) enum Task {
     /// `SEGUE_WATCH_ACTION=exec:…`.
     Watch,
     /// `SEGUE_READY=exec:…`, and who waits for its answer.
-    Probe(oneshot::Sender<Result<(), String>>),
+    Probe {
+        generation: u64,
+        answer: oneshot::Sender<Result<(), String>>,
+    },
     /// One of these that could not be executed.
     Failed(Box<Task>, Fault),
 }
@@ -103,7 +106,7 @@ impl Supervisor {
     fn on_task_ended(&mut self, pid: Pid, task: Task, ending: Ending) {
         let (task, fault) = match task {
             Task::Failed(task, fault) => (*task, Some(fault)),
-            task @ (Task::Program(_) | Task::PreStart(_) | Task::PostStop | Task::Watch | Task::Probe(_)) => {
+            task @ (Task::Program(_) | Task::PreStart(_) | Task::PostStop | Task::Watch | Task::Probe { .. }) => {
                 (task, None)
             }
         };
@@ -151,7 +154,7 @@ impl Supervisor {
                 let failed = (ending != Ending::Code(0)).then(|| format!("the command {ending}"));
                 self.on_watch_command_ended(fault.map(|fault| fault.reason).or(failed));
             }
-            (Task::Probe(answer), fault) => {
+            (Task::Probe { answer, .. }, fault) => {
                 let result = match (fault, ending) {
                     (Some(fault), _) => Err(fault.reason),
                     (None, Ending::Code(0)) => Ok(()),

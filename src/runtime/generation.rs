@@ -38,6 +38,8 @@ pub(super) struct Generation {
     pub(super) probing: Option<AbortHandle>,
     /// Where the child tells what became of its trap, until that was read.
     pub(super) channel: Option<OwnedFd>,
+    /// The same, of its readiness command.
+    pub(super) probe_channel: Option<OwnedFd>,
     /// Where it was seen to begin to listen.
     pub(super) listens: HashSet<Listens>,
     /// When it first began to.
@@ -102,6 +104,7 @@ impl Generation {
             port: None,
             probing: None,
             channel: None,
+            probe_channel: None,
             listens: HashSet::new(),
             first_listen: None,
             method: None,

@@ -110,7 +110,14 @@ impl Supervisor {
     pub(super) fn start_command(&mut self, generation: u64, command: &Command, task: Task) -> Result<(), Fault> {
         let words: Vec<OsString> = command.words.iter().map(OsString::from).collect();
         let environment = self.environment_of(generation)?;
-        let plan = self.plan(generation, &words, &environment, environment.entries())?;
+        let probes = matches!(task, Task::Probe { .. });
+        if probes {
+            self.prepare_to_reach(generation, command);
+        }
+        let plan = Plan {
+            trap: self.trap_connects(generation).filter(|_| probes),
+            ..self.plan(generation, &words, &environment, environment.entries())?
+        };
         let launch = spawn::spawn(&plan).map_err(|error| Fault {
             code: SYSTEM_REFUSED,
             reason: format!("cannot fork: {error}"),
@@ -184,6 +191,10 @@ impl Supervisor {
                 alive: true,
             });
             it.channel = channel;
+        } else if let Task::Probe { generation, .. } = &task
+            && let Some(it) = self.generations.get_mut(generation)
+        {
+            it.probe_channel = channel;
         }
         self.tasks.insert(pid, task);
         match files::watch(verdict) {
@@ -232,6 +243,9 @@ impl Supervisor {
     fn on_verdict(&mut self, pid: Pid, verdict: Result<(), spawn::ExecFault>) {
         let succeeded = verdict.is_ok();
         self.note_verdict(pid, verdict);
+        if let (true, Some(Task::Probe { generation, .. })) = (succeeded, self.tasks.get(&pid)) {
+            return self.begin_to_reach(*generation);
+        }
         if let (true, Some(Task::Program(generation))) = (succeeded, self.tasks.get(&pid)) {
             let generation = *generation;
             if let Err(error) = self.begin_hearing(generation) {
@@ -256,7 +270,7 @@ impl Supervisor {
                 WatchAction::Exec(command) => self.command_words(Some(command)),
                 WatchAction::Restart | WatchAction::Signal(_) => Vec::new(),
             },
-            Task::Probe(_) => match &self.settings.ready {
+            Task::Probe { .. } => match &self.settings.ready {
                 Ready::Exec(command) => self.command_words(Some(command)),
                 Ready::Auto | Ready::Started | Ready::Listening | Ready::Notify | Ready::Tcp(_) | Ready::Http(_) => {
                     Vec::new()

@@ -30,6 +30,7 @@ mod perform;
 mod picture;
 mod port;
 mod probing;
+mod reaching;
 mod refusing;
 mod served;
 mod signalled;
@@ -69,6 +70,7 @@ use self::{
     own_sockets::{Joined, Listens},
     panics::{survive, survive_wait},
     probing::Message,
+    reaching::Reaching,
     story::Turn,
     trapping::{Calls, Trapping},
     upstream::Upstream,
@@ -161,6 +163,7 @@ struct Supervisor {
     unserved: Vec<String>,
     next_look_at_served: Option<Instant>,
     logged_sealed: bool,
+    reaching: Reaching,
     /// Why a socket could not be handed over, as last logged.
     logged_pass_reason: Option<String>,
     /// Why segue ends, for the termination log.

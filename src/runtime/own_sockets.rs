@@ -117,6 +117,15 @@ impl Supervisor {
                 };
                 return self.decide_unix(it, want, listens);
             }
+            (Want::Reach(address), copy) => {
+                let reached = self.reach(generation, &address, copy.map(|it| it.1));
+                return reached.map_or_else(|errno| Verdict::Return(Err(errno as i32)), |()| Verdict::Pass);
+            }
+            (Want::ReachPath(target), copy) => {
+                let reached = self.reach_path(generation, &target, copy.map(|it| it.1));
+                let reached = reached.map(|it| it.map_err(|errno| errno as i32));
+                return reached.map_or(Verdict::Pass, Verdict::Return);
+            }
             (Want::Share(shares), _) => return self.on_share(generation, inode, shares),
             (Want::SteerByItself, _) => return self.on_steering(generation, inode),
             (Want::BindDatagrams(bytes), copy) => {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     handover::listening,
-    readiness::probe::{self, Question, Target},
+    readiness::probe::{self, Door, Knock, Question, Target},
     settings::value::{Address, HttpProbe, Ready},
     watch::Notice,
 };
@@ -32,13 +32,11 @@ const SHORTEST_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
 pub(super) enum Message {
     /// The generation has answered.
     Ready(u64),
-    /// A connection is about to be made from one port to another, and means this generation.
+    /// A connection is about to be made, and means this generation.
     Probing {
         generation: u64,
-        from: u16,
-        to: u16,
-        /// Is there any use in making it?
-        go: oneshot::Sender<bool>,
+        knock: Knock,
+        door: oneshot::Sender<Door>,
     },
     /// Of watched files.
     Watch(Notice),
@@ -171,15 +169,12 @@ impl Supervisor {
             }
             Message::Probing {
                 generation,
-                from,
-                to,
-                go,
+                knock,
+                door,
             } => {
-                if let Err(error) = self.sockets.probe(Some((from, generation))) {
-                    tracing::warn!(%error, "cannot give the readiness probe its own way");
-                }
+                let by = self.door(generation, knock);
                 // The task may have been ended meanwhile.
-                go.send(self.sockets.reaches(generation, to)).ok();
+                door.send(by).ok();
             }
             Message::Run { generation, answer } => {
                 let Ready::Exec(command) = self.settings.ready.clone() else {
@@ -192,7 +187,7 @@ impl Supervisor {
                 if !lives {
                     return;
                 }
-                if let Err(fault) = self.start_command(generation, &command, Task::Probe(answer)) {
+                if let Err(fault) = self.start_command(generation, &command, Task::Probe { generation, answer }) {
                     tracing::debug!(generation, reason = fault.reason, "cannot run the readiness command");
                 }
             }
@@ -217,7 +212,7 @@ async fn ask_its_port(generation: u64, port: u16, sender: mpsc::UnboundedSender<
     };
     let asks = async {
         let mut pause = SHORTEST_PAUSE;
-        while let Err(why) = question.ask(|_, _| std::future::ready(true)).await {
+        while let Err(why) = question.ask(|_| std::future::ready(Door::Open)).await {
             tracing::trace!(generation, why, "not ready");
             tokio::time::sleep(pause).await;
             pause = probe::INTERVAL.min(pause * 2);
@@ -229,17 +224,16 @@ async fn ask_its_port(generation: u64, port: u16, sender: mpsc::UnboundedSender<
 }
 
 async fn ask(generation: u64, question: Question, sender: mpsc::UnboundedSender<Message>) {
-    let announce = |from, to| {
-        let (go, gone) = oneshot::channel();
+    let announce = |knock| {
+        let (door, by) = oneshot::channel();
         let message = Message::Probing {
             generation,
-            from,
-            to,
-            go,
+            knock,
+            door,
         };
         // The loop outlives its tasks.
         sender.send(message).ok();
-        async move { gone.await.unwrap_or(true) }
+        async move { by.await.unwrap_or(Door::Open) }
     };
     loop {
         match question.ask(announce).await {

@@ -45,7 +45,7 @@ pub(super) struct Filter {
 #[derive(Debug)]
 pub(super) struct Calls {
     pub(super) trapped: Trapped,
-    heard: mpsc::UnboundedReceiver<Heard>,
+    pub(super) heard: mpsc::UnboundedReceiver<Heard>,
 }
 
 /// Calls that are answered in one go, so that a program that makes very many does not keep a stop waiting.

@@ -84,9 +84,13 @@ impl Supervisor {
                 *listens = Some(on);
                 verdict
             }
-            Want::Bind(_) | Want::BindDatagrams(_) | Want::Listen(_) | Want::Share(_) | Want::SteerByItself => {
-                Verdict::Pass
-            }
+            Want::Bind(_)
+            | Want::BindDatagrams(_)
+            | Want::Listen(_)
+            | Want::Reach(_)
+            | Want::ReachPath(_)
+            | Want::Share(_)
+            | Want::SteerByItself => Verdict::Pass,
         }
     }
 

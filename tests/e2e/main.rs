@@ -37,6 +37,7 @@ mod operate;
 mod own_sockets;
 mod ownership;
 mod proxy;
+mod reached;
 mod readiness;
 mod restart;
 mod rollback;

@@ -3,8 +3,13 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsStr,
     io,
-    os::fd::{AsFd, BorrowedFd, RawFd},
+    os::{
+        fd::{AsFd, BorrowedFd, RawFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Path, PathBuf},
 };
 
 use super::{Listening, Member, Paths, Served, Target, names};
@@ -20,7 +25,36 @@ pub enum Binds {
     InUse,
 }
 
+/// How a connection to a path comes to a generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// By the path: it leads there, or is no program's.
+    AsAsked,
+    /// By another name.
+    Beside(PathBuf),
+    /// Not: others listen there, and it does not.
+    None,
+}
+
 impl Paths {
+    /// How a connection to a path would come to this generation.
+    pub fn way_to(&mut self, generation: u64, target: &Target) -> Way {
+        let Some(served) = self.find(target) else {
+            return Way::AsAsked;
+        };
+        let Some(own) = served.of(generation) else {
+            return Way::None;
+        };
+        let leads = matches!(served.leads_to(), Ok(Some(it)) if it.inode == own.inode);
+        match &own.hidden {
+            Some(hidden) if !leads => {
+                let name = Path::new(OsStr::from_bytes(hidden));
+                Way::Beside(Path::new(&served.directory.path()).join(name))
+            }
+            Some(_) | None => Way::AsAsked,
+        }
+    }
+
     /// A generation binds a path. An error says why another generation's socket cannot make room for it.
     pub fn bind(&mut self, generation: u64, target: &Target) -> Result<Binds, String> {
         let Some(served) = self.find(target).filter(|it| it.name == target.name) else {

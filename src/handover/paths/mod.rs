@@ -16,8 +16,13 @@ mod switching;
 
 use std::{
     collections::BTreeSet,
+    ffi::OsStr,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
 };
 
 use nix::{
@@ -26,7 +31,10 @@ use nix::{
 };
 
 use self::directory::{Directory, Identity};
-pub use self::{joining::Binds, switching::Switched};
+pub use self::{
+    joining::{Binds, Way},
+    switching::Switched,
+};
 use super::group::Held;
 
 /// What a call names: an entry of a directory.
@@ -38,6 +46,19 @@ pub struct Target {
     pub name: Vec<u8>,
     /// All of it, as the program said it.
     pub path: Vec<u8>,
+}
+
+impl Target {
+    /// The same, as segue sees it.
+    pub fn of(path: &Path) -> io::Result<Target> {
+        let path = path.as_os_str().as_bytes();
+        let (directory, name) = names::split(path).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(Target {
+            directory: Directory::open(Path::new(OsStr::from_bytes(directory)))?,
+            name: name.to_vec(),
+            path: path.to_vec(),
+        })
+    }
 }
 
 /// A socket that listens, or is about to.

@@ -5,6 +5,7 @@ mod own;
 use std::{
     collections::BTreeMap,
     io,
+    net::SocketAddr,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
         unix::fs::MetadataExt,
@@ -206,6 +207,12 @@ impl Sockets {
             .filter(|group| group.place().address.port() == port)
             .peekable();
         groups.peek().is_none() || groups.any(|group| group.listens(generation))
+    }
+
+    /// Do programs listen at this address, by whatever name?
+    pub fn serve(&mut self, address: SocketAddr) -> bool {
+        let asked = Place::single(address);
+        self.groups().any(|group| group.place().overlaps(&asked))
     }
 
     /// Connections from this local port go to this generation.

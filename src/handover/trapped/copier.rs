@@ -20,7 +20,7 @@ use super::{
     arguments,
     filter::{NATIVE, SHARING},
     notification::{Call, Notifications},
-    path_calls, pidfd,
+    path_calls, pidfd, probes,
     record::{Recorded, Records, SocketOption},
     repeat,
     task::{Kind, Task},
@@ -96,14 +96,15 @@ impl Copier {
 }
 
 fn work(shared: &Shared, job: Job, heard: &UnboundedSender<Heard>, records: &mut Records) {
-    if shared.exchanges && record(shared, &job, records) {
+    let probes = probes::is_command(job.generation);
+    if shared.exchanges && !probes && record(shared, &job, records) {
         job.notifications.let_pass(job.call).ok();
         return;
     }
-    if path_calls::work(shared, &job, heard) {
+    if !probes && path_calls::work(shared, &job, heard) {
         return;
     }
-    let looked = look(&job);
+    let looked = if probes { probes::look(&job) } else { look(&job) };
     let Some((task, want, file, inode)) = looked.filter(|_| job.notifications.is_valid(job.call)) else {
         let is_valid = job.notifications.is_valid(job.call);
         job.notifications.let_pass(job.call).ok();
@@ -114,9 +115,12 @@ fn work(shared: &Shared, job: Job, heard: &UnboundedSender<Heard>, records: &mut
         return;
     };
     let copied = match want {
-        Want::Bind(_) | Want::BindDatagrams(_) | Want::Listen(_) | Want::ListenUnix(..) => {
-            copy(shared, &job, &task, file, inode)
-        }
+        Want::Bind(_)
+        | Want::BindDatagrams(_)
+        | Want::Listen(_)
+        | Want::ListenUnix(..)
+        | Want::Reach(_)
+        | Want::ReachPath(_) => copy(shared, &job, &task, file, inode),
         Want::Share(_)
         | Want::SteerByItself
         | Want::BindPath(_)
@@ -141,7 +145,7 @@ fn work(shared: &Shared, job: Job, heard: &UnboundedSender<Heard>, records: &mut
     };
     let (reply, verdict) = mpsc::sync_channel(1);
     let request = |copy| Request {
-        generation: job.generation,
+        generation: probes::generation(job.generation),
         process: task.status.process,
         file,
         inode,

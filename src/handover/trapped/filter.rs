@@ -6,78 +6,7 @@
 
 use libc::sock_filter;
 
-/// Calls of one machine: the audit architecture and the numbers (from the kernel's syscall tables).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Calls {
-    /// `AUDIT_ARCH_…` of linux/audit.h.
-    pub architecture: u32,
-    /// bind(2).
-    pub bind: u32,
-    /// listen(2).
-    pub listen: u32,
-    /// setsockopt(2).
-    pub setsockopt: u32,
-    /// landlock_restrict_self(2).
-    pub landlock_restrict_self: u32,
-    /// connect(2).
-    pub connect: u32,
-    /// unlinkat(2).
-    pub unlinkat: u32,
-    /// renameat(2).
-    pub renameat: u32,
-    /// renameat2(2).
-    pub renameat2: u32,
-    /// unlink(2), which newer machines do without.
-    pub unlink: Option<u32>,
-    /// rename(2), likewise.
-    pub rename: Option<u32>,
-}
-
-/// x86-64. The x32 calls have a bit set in their numbers and match none of these.
-pub const X86_64: Calls = Calls {
-    architecture: 0xc000_003e,
-    bind: 49,
-    listen: 50,
-    setsockopt: 54,
-    landlock_restrict_self: 446,
-    connect: 42,
-    unlinkat: 263,
-    renameat: 264,
-    renameat2: 316,
-    unlink: Some(87),
-    rename: Some(82),
-};
-/// aarch64.
-pub const AARCH64: Calls = Calls {
-    architecture: 0xc000_00b7,
-    bind: 200,
-    listen: 201,
-    setsockopt: 208,
-    landlock_restrict_self: 446,
-    connect: 203,
-    unlinkat: 35,
-    renameat: 38,
-    renameat2: 276,
-    unlink: None,
-    rename: None,
-};
-
-impl Calls {
-    /// Those that name a path, and are told by their numbers alone.
-    pub fn of_paths(&self) -> impl Iterator<Item = u32> {
-        let always = [self.unlinkat, self.renameat, self.renameat2].map(Some);
-        always.into_iter().chain([self.unlink, self.rename]).flatten()
-    }
-}
-
-/// The machine that this was built for; `None` = hand-over by trapping was never made for it.
-pub const NATIVE: Option<Calls> = if cfg!(target_arch = "x86_64") {
-    Some(X86_64)
-} else if cfg!(target_arch = "aarch64") {
-    Some(AARCH64)
-} else {
-    None
-};
+pub use super::numbers::{AARCH64, Calls, NATIVE, X86_64};
 
 /// What is trapped beside bind and listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,35 +55,53 @@ const HIGH: u32 = 4;
 /// Lengths of addresses that connect(2) is given for IPv4 and IPv6, and the longest one of a unix socket.
 const CONNECTS: [u32; 3] = [16, 28, 110];
 
+const ALLOW: sock_filter = does(libc::SECCOMP_RET_ALLOW);
+const NOTIFY: sock_filter = does(libc::SECCOMP_RET_USER_NOTIF);
+
+const fn load(k: u32) -> sock_filter {
+    jump(LOAD, k, 0, 0)
+}
+
+const fn does(k: u32) -> sock_filter {
+    jump(RETURN, k, 0, 0)
+}
+
+const fn jump(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
+    sock_filter { code, jt, jf, k }
+}
+
+/// Notified of, unless the argument is the cookie.
+fn notified_unless(index: u32, cookie: u64) -> [sock_filter; 6] {
+    let (low, high) = (cookie as u32, (cookie >> 32) as u32);
+    [
+        load(argument(index)),
+        jump(EQUAL, low, 0, 3),
+        load(argument(index) + HIGH),
+        jump(EQUAL, high, 0, 1),
+        ALLOW,
+        NOTIFY,
+    ]
+}
+
+/// The program for a command that asks whether a generation is ready: it is notified of every connect(2).
+#[must_use]
+pub fn connects(calls: Calls, cookie: u64) -> Vec<sock_filter> {
+    let mut program = vec![
+        load(ARCHITECTURE),
+        jump(EQUAL, calls.architecture, 1, 0),
+        ALLOW,
+        load(NUMBER),
+        jump(EQUAL, calls.connect, 1, 0),
+        ALLOW,
+    ];
+    program.extend(notified_unless(3, cookie));
+    program
+}
+
 /// The program for a machine's calls. `paths`: calls that name a path are trapped, too, because the generation before listens on one.
 #[must_use]
 pub fn program(calls: Calls, cookie: u64, options: Options, paths: bool) -> Vec<sock_filter> {
-    let load = |k: u32| sock_filter {
-        code: LOAD,
-        jt: 0,
-        jf: 0,
-        k,
-    };
-    let jump = |code: u16, k: u32, jt: u8, jf: u8| sock_filter { code, jt, jf, k };
-    let does = |k: u32| sock_filter {
-        code: RETURN,
-        jt: 0,
-        jf: 0,
-        k,
-    };
-    let (allow, notify) = (does(libc::SECCOMP_RET_ALLOW), does(libc::SECCOMP_RET_USER_NOTIF));
-    let (low, high) = (cookie as u32, (cookie >> 32) as u32);
-    // Six instructions: notified of, unless the argument is the cookie.
-    let unless_cookie = |index: u32| {
-        [
-            load(argument(index)),
-            jump(EQUAL, low, 0, 3),
-            load(argument(index) + HIGH),
-            jump(EQUAL, high, 0, 1),
-            allow,
-            notify,
-        ]
-    };
+    let unless_cookie = |index| notified_unless(index, cookie);
     let mut on_option = Vec::new();
     match options {
         Options::Sharing => {
@@ -165,8 +112,8 @@ pub fn program(calls: Calls, cookie: u64, options: Options, paths: bool) -> Vec<
                 jump(EQUAL, SHARING[0].unsigned_abs(), 3, 0),
                 jump(EQUAL, SHARING[1].unsigned_abs(), 2, 0),
                 jump(EQUAL, SHARING[2].unsigned_abs(), 1, 0),
-                allow,
-                notify,
+                ALLOW,
+                NOTIFY,
             ]);
         }
         Options::All => {
@@ -174,14 +121,14 @@ pub fn program(calls: Calls, cookie: u64, options: Options, paths: bool) -> Vec<
             for (level, left) in LEVELS.iter().zip((0..4_u8).rev()) {
                 on_option.push(jump(EQUAL, level.unsigned_abs(), left + 1, 0));
             }
-            on_option.extend([allow, notify]);
+            on_option.extend([ALLOW, NOTIFY]);
         }
     }
     let on_bind: Vec<sock_filter> = [
         load(argument(2)),
         jump(AT_LEAST, if paths { SHORTEST_PATH } else { LENGTHS[0] }, 0, 1),
         jump(MORE, LENGTHS[1], 0, 1),
-        allow,
+        ALLOW,
     ]
     .into_iter()
     .chain(unless_cookie(3))
@@ -192,11 +139,11 @@ pub fn program(calls: Calls, cookie: u64, options: Options, paths: bool) -> Vec<
     // In between, each ends with a verdict, or goes on to the next with the number still loaded.
     let mut between = Vec::new();
     if options == Options::All {
-        between.extend([jump(EQUAL, calls.landlock_restrict_self, 0, 1), notify]);
+        between.extend([jump(EQUAL, calls.landlock_restrict_self, 0, 1), NOTIFY]);
     }
     if paths {
         for number in calls.of_paths() {
-            between.extend([jump(EQUAL, number, 0, 1), notify]);
+            between.extend([jump(EQUAL, number, 0, 1), NOTIFY]);
         }
         between.extend([
             jump(EQUAL, calls.connect, 0, 6),
@@ -204,15 +151,15 @@ pub fn program(calls: Calls, cookie: u64, options: Options, paths: bool) -> Vec<
             jump(EQUAL, CONNECTS[0], 3, 0),
             jump(EQUAL, CONNECTS[1], 2, 0),
             jump(MORE, CONNECTS[2], 1, 0),
-            notify,
-            allow,
+            NOTIFY,
+            ALLOW,
         ]);
     }
     let between_length = u8::try_from(between.len()).unwrap_or(u8::MAX);
     let mut program = vec![
         load(ARCHITECTURE),
         jump(EQUAL, calls.architecture, 1, 0),
-        allow,
+        ALLOW,
         load(NUMBER),
         jump(EQUAL, calls.bind, 3 + between_length, 0),
         jump(EQUAL, calls.listen, 2 + between_length + bind_length, 0),
@@ -224,7 +171,7 @@ pub fn program(calls: Calls, cookie: u64, options: Options, paths: bool) -> Vec<
         ),
     ];
     program.extend(between);
-    program.push(allow);
+    program.push(ALLOW);
     program.extend(on_bind);
     program.extend(on_listen);
     program.extend(on_option);
@@ -279,6 +226,20 @@ mod tests {
     fn notified_if(paths: bool, calls: Calls, options: Options, number: u32, arguments: [u64; 6]) -> bool {
         let program = program(calls, COOKIE, options, paths);
         says(&program, calls.architecture, number, arguments) == libc::SECCOMP_RET_USER_NOTIF
+    }
+
+    #[test]
+    fn a_readiness_command_s_connects() {
+        for calls in [X86_64, AARCH64] {
+            let program = connects(calls, COOKIE);
+            for (number, cookie) in (0..600).flat_map(|number| [(number, 0), (number, COOKIE), (number, COOKIE ^ 1)]) {
+                let notified = number == calls.connect && cookie != COOKIE;
+                let said = says(&program, calls.architecture, number, [3, 9, 16, cookie, 0, 0]);
+                assert_eq!(said == libc::SECCOMP_RET_USER_NOTIF, notified, "{number}");
+            }
+            let foreign = says(&program, 0x4000_0003, calls.connect, [3, 9, 16, 0, 0, 0]);
+            assert_eq!(foreign, libc::SECCOMP_RET_ALLOW);
+        }
     }
 
     #[test]
@@ -365,24 +326,5 @@ mod tests {
                 assert_eq!(foreign, libc::SECCOMP_RET_ALLOW, "a 32-bit program is left alone");
             }
         }
-    }
-
-    #[test]
-    fn numbers_are_those_of_the_machine_that_this_was_built_for() {
-        let native = NATIVE.unwrap();
-        let number = |call: libc::c_long| u32::try_from(call).unwrap();
-        assert_eq!(native.bind, number(libc::SYS_bind));
-        assert_eq!(native.listen, number(libc::SYS_listen));
-        assert_eq!(native.setsockopt, number(libc::SYS_setsockopt));
-        assert_eq!(native.landlock_restrict_self, number(libc::SYS_landlock_restrict_self));
-        assert_eq!(native.connect, number(libc::SYS_connect));
-        assert_eq!(native.unlinkat, number(libc::SYS_unlinkat));
-        assert_eq!(native.renameat, number(libc::SYS_renameat));
-        assert_eq!(native.renameat2, number(libc::SYS_renameat2));
-        #[cfg(target_arch = "x86_64")]
-        assert_eq!(
-            [native.unlink, native.rename],
-            [libc::SYS_unlink, libc::SYS_rename].map(|it| Some(number(it)))
-        );
     }
 }

@@ -12,9 +12,11 @@ mod copier;
 pub mod filter;
 mod method;
 pub mod notification;
+pub mod numbers;
 mod path_calls;
 pub mod pidfd;
 mod ports;
+mod probes;
 mod receiver;
 pub mod record;
 pub mod task;
@@ -24,7 +26,11 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool, mpsc::SyncSender},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64},
+        mpsc::SyncSender,
+    },
     task::{Context, Poll},
 };
 
@@ -62,6 +68,10 @@ pub enum Want {
     Unlink(Target),
     /// To connect to one.
     Connect(Target),
+    /// A readiness command's: to connect to this address (the bytes of a `struct sockaddr`).
+    Reach(Vec<u8>),
+    /// The same, to a path.
+    ReachPath(Target),
     /// To put what has the first name, in the same directory or another, at such a path.
     Rename(Target, Target),
 }
@@ -173,6 +183,8 @@ struct Shared {
     filters: u32,
     /// Are all options of sockets trapped, because no copy of a socket can be had?
     exchanges: bool,
+    /// How many commands were heard.
+    commands: AtomicU64,
     /// Has the program bound itself by rules (Landlock) that segue cannot see?
     restricted: AtomicBool,
 }
@@ -190,6 +202,11 @@ impl Shared {
     fn notifications(&self, generation: u64) -> Option<Arc<Notifications>> {
         let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
         generations.get(&generation).cloned()
+    }
+
+    fn forget(&self, generation: u64) -> Option<Arc<Notifications>> {
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        generations.remove(&generation)
     }
 
     /// May this UDP port of the generation be asked about?
@@ -243,6 +260,7 @@ impl Trapped {
             cookie,
             filters: own.map_or(1, |own| own.filters + 1),
             exchanges,
+            commands: AtomicU64::new(0),
             restricted: AtomicBool::new(false),
         });
         Ok(Trapped {
@@ -269,8 +287,7 @@ impl Trapped {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&generation);
-        let mut generations = self.shared.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(notifications) = generations.remove(&generation) {
+        if let Some(notifications) = self.shared.forget(generation) {
             let removed = self.shared.epoll.delete(notifications.as_fd());
             tracing::trace!(?removed, "its calls are heard no more");
         }
@@ -360,10 +377,10 @@ pub fn cookie() -> u64 {
 
 /// Where a call has its cookie.
 fn repeat(shared: &Shared, number: u32) -> tracer::Repeat {
-    let bind = NATIVE.is_some_and(|calls| calls.bind == number);
+    let names_address = NATIVE.is_some_and(|calls| [calls.bind, calls.connect].contains(&number));
     tracer::Repeat {
         cookie: shared.cookie,
-        argument: if bind { 3 } else { 2 },
+        argument: if names_address { 3 } else { 2 },
     }
 }
 

@@ -295,7 +295,7 @@ fn name_in_table(inode: u64) -> Option<Name> {
 }
 
 /// The directory that a path of the thread's leads to, and the name there.
-fn resolve(task: &Task, from: Option<RawFd>, path: &[u8]) -> io::Result<Target> {
+pub(super) fn resolve(task: &Task, from: Option<RawFd>, path: &[u8]) -> io::Result<Target> {
     let (directory, name) = names::split(path).ok_or(io::ErrorKind::InvalidInput)?;
     let thread = task.thread();
     let begin = match from {

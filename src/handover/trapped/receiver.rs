@@ -24,7 +24,7 @@ use super::{
     copier::{Copier, Job},
     filter::NATIVE,
     notification::{Call, Notifications},
-    path_calls,
+    path_calls, probes,
     task::{self, Kind, Task},
 };
 use crate::process::sigset;
@@ -143,6 +143,9 @@ fn next_call(shared: &Shared, patience: EpollTimeout) -> Option<(u64, Arc<Notifi
             // No process is left that could make a call.
             let removed = shared.epoll.delete(notifications.as_fd());
             tracing::trace!(?removed, generation, "its calls are over");
+            if probes::is_command(generation) {
+                shared.forget(generation);
+            }
             continue;
         }
         match notifications.receive() {
@@ -156,6 +159,9 @@ fn next_call(shared: &Shared, patience: EpollTimeout) -> Option<(u64, Arc<Notifi
 
 fn look(shared: &Shared, generation: u64, call: Call) -> Look {
     let Some(calls) = NATIVE else { return Look::Pass };
+    if probes::is_command(generation) {
+        return Look::Ask;
+    }
     if path_calls::names_only(calls, call.number) || call.number == calls.bind {
         if path_calls::may_matter(shared, call) {
             return Look::Ask;

@@ -13,6 +13,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// A directory of the test's own, gone with the test.
@@ -33,6 +34,15 @@ pub fn script(path: &Path, text: &str) -> PathBuf {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     path.to_owned()
+}
+
+/// `launch` of the conformance tests, which refuses calls as the profiles of containers do.
+pub fn refusing() -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/programs/launch.c");
+    let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("refusing-{}", std::process::id()));
+    let compiled = Command::new("cc").arg("-o").arg(&to).arg(source).status().unwrap();
+    assert!(compiled.success());
+    to
 }
 
 /// A program of `tests/e2e/programs`.

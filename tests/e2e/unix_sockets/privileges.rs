@@ -1,15 +1,7 @@
 //! Unix sockets by each way to a copy, and by users who may do little.
 
 use super::*;
-
-/// `launch` of the conformance tests, which refuses calls as the profiles of containers do.
-fn refusing() -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/programs/launch.c");
-    let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("refusing-{}", std::process::id()));
-    let compiled = Command::new("cc").arg("-o").arg(&to).arg(source).status().unwrap();
-    assert!(compiled.success());
-    to
-}
+use crate::support::refusing;
 
 const NOBODY: [&str; 8] = [
     "setpriv",
