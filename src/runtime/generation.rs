@@ -40,6 +40,10 @@ pub(super) struct Generation {
     pub(super) channel: Option<OwnedFd>,
     /// The same, of its readiness command.
     pub(super) probe_channel: Option<OwnedFd>,
+    /// How many of its listeners were looked at for whether another socket could take their place.
+    pub(super) exchange_looks: u32,
+    /// For one of them, none could.
+    pub(super) hinders_exchange: bool,
     /// Where it was seen to begin to listen.
     pub(super) listens: HashSet<Listens>,
     /// When it first began to.
@@ -105,6 +109,8 @@ impl Generation {
             probing: None,
             channel: None,
             probe_channel: None,
+            exchange_looks: 0,
+            hinders_exchange: false,
             listens: HashSet::new(),
             first_listen: None,
             method: None,

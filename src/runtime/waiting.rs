@@ -69,11 +69,24 @@ impl Supervisor {
 
 /// With more processes than that it costs too much to look at all of their files at each listen.
 const MOST_PROCESSES: usize = 8;
+/// So many listeners of a generation are looked at: each look costs more the more files the program has. A program that has so many
+/// treats them alike.
+const MOST_LOOKS: u32 = 8;
 
 impl Supervisor {
     /// A program's socket has just begun to listen. Could the next generation be given one in which connections wait? It is likely to do
     /// what this one did.
     pub(super) fn see_whether_exchangeable(&mut self, generation: u64, held: &Held, place: &Place) {
+        let Some(it) = self.generations.get_mut(&generation) else {
+            return;
+        };
+        if it.exchange_looks >= MOST_LOOKS {
+            if it.hinders_exchange {
+                self.sockets.keep_out(place);
+            }
+            return;
+        }
+        it.exchange_looks += 1;
         let processes = self.program_processes(generation);
         if processes.len() > MOST_PROCESSES {
             return;
@@ -85,6 +98,9 @@ impl Supervisor {
         {
             tracing::debug!(generation, address = %place, why = in_the_way.why(), "in stop-first clients are kept out here");
             self.sockets.keep_out(place);
+            if let Some(it) = self.generations.get_mut(&generation) {
+                it.hinders_exchange = true;
+            }
         }
     }
 }
