@@ -1,6 +1,7 @@
 //! Unix sockets of real servers, unmodified.
 
 use super::*;
+use crate::support::servers::is_installed;
 
 /// An answer of 200 over a connection of its own.
 fn get(path: &Path) -> io::Result<String> {
@@ -15,12 +16,54 @@ fn get(path: &Path) -> io::Result<String> {
         .ok_or(io::Error::new(io::ErrorKind::InvalidData, answer))
 }
 
-/// A real server, if it is installed.
+/// The same of a FastCGI server, which a web server would ask so (its specification, sections 3 and 5).
+fn get_by_fastcgi(path: &Path) -> io::Result<String> {
+    let script = path.with_file_name("ok.php").display().to_string();
+    let record = |kind: u8, content: &[u8]| {
+        let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+        [&[1, kind, 0, 1, length[0], length[1], 0, 0], content].concat()
+    };
+    let mut values = Vec::new();
+    for (name, value) in [
+        ("SCRIPT_FILENAME", script.as_str()),
+        ("REQUEST_METHOD", "GET"),
+        ("SCRIPT_NAME", "/ok.php"),
+    ] {
+        let lengths = [name, value].map(|it| u8::try_from(it.len()).unwrap());
+        values.extend(lengths.into_iter().chain(name.bytes()).chain(value.bytes()));
+    }
+    let responder = [0, 1, 0, 0, 0, 0, 0, 0];
+    let request = [
+        record(1, &responder),
+        record(4, &values),
+        record(4, &[]),
+        record(5, &[]),
+    ]
+    .concat();
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.write_all(&request)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let right = answer.contains("\r\n\r\nok");
+    right
+        .then(|| answer.clone())
+        .ok_or(io::Error::new(io::ErrorKind::InvalidData, answer))
+}
+
+/// A real HTTP server, if it is installed.
 fn real(words: &[&str], files: &[(&str, &str)], settings: &[(&str, &str)]) {
-    let installed = words[0].starts_with('/') && Path::new(words[0]).exists()
-        || !words[0].starts_with('/') && Command::new("which").arg(words[0]).output().unwrap().status.success();
-    if !installed {
-        eprintln!("skipped: {} is not installed", words[0]);
+    real_asked_by(get, words, files, settings);
+}
+
+fn real_asked_by(
+    get: fn(&Path) -> io::Result<String>,
+    words: &[&str],
+    files: &[(&str, &str)],
+    settings: &[(&str, &str)],
+) {
+    if !is_installed(words[0]) {
         return;
     }
     let home = home();
@@ -118,6 +161,44 @@ fn nginx() {
     real(
         &["nginx", "-c", "{dir}/nginx.conf"],
         &[("nginx.conf", conf)],
+        &[("SEGUE_STOP_SIGNAL", "QUIT")],
+    );
+}
+
+const RACK: &str = "run ->(env) { [200, { 'content-length' => '2' }, ['ok']] }\n";
+
+#[test]
+fn puma() {
+    real(
+        &["puma", "--bind", "unix://{dir}/app.sock", "{dir}/config.ru"],
+        &[("config.ru", RACK)],
+        &[],
+    );
+}
+
+#[test]
+fn puma_s_workers() {
+    let words = "puma --workers 2 --bind unix://{dir}/app.sock {dir}/config.ru";
+    let words: Vec<&str> = words.split(' ').collect();
+    real(&words, &[("config.ru", RACK)], &[]);
+}
+
+/// Before it binds, it connects to see whether another one is there.
+#[test]
+fn php_fpm() {
+    let conf = "[global]\nerror_log = {dir}/log\nprocess_control_timeout = 20s\n[www]\nlisten = {dir}/app.sock\n\
+                listen.mode = 0666\nuser = nobody\ngroup = nogroup\npm = static\npm.max_children = 3\n";
+    let found = ["8.2", "8.3", "8.4", "8.5"].map(|version| format!("/usr/sbin/php-fpm{version}"));
+    let found = found.into_iter().find(|it| Path::new(it).exists());
+    real_asked_by(
+        get_by_fastcgi,
+        &[
+            found.as_deref().unwrap_or("php-fpm"),
+            "--nodaemonize",
+            "--fpm-config",
+            "{dir}/fpm.conf",
+        ],
+        &[("fpm.conf", conf), ("ok.php", "<?php echo 'ok';")],
         &[("SEGUE_STOP_SIGNAL", "QUIT")],
     );
 }
