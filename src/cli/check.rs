@@ -14,7 +14,7 @@ use nix::unistd::{AccessFlags, faccessat};
 use super::find::{find, status};
 use super::settings::finish;
 use crate::control::status::Setting;
-use crate::process::lookup;
+use crate::process::{lookup, regular};
 use crate::settings::value::{Address, Admin, Control, Ready, TerminationLog, WatchAction};
 use crate::settings::{Reading, Settings, read, redacted};
 
@@ -161,7 +161,7 @@ fn readable(path: &Path) -> std::io::Result<()> {
     if fs::metadata(path)?.is_dir() {
         fs::read_dir(path).map(drop)
     } else {
-        fs::File::open(path).map(drop)
+        regular::open(path).map(drop)
     }
 }
 

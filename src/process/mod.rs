@@ -9,6 +9,7 @@ pub mod pid_file;
 pub mod privileges;
 pub mod program;
 pub mod reaper;
+pub mod regular;
 pub mod rest;
 pub mod send;
 pub mod signals;

@@ -12,7 +12,10 @@ use std::{
 
 use nix::unistd::{SysconfVar, sysconf};
 
-use crate::{handover::inherited, settings::PREFIX};
+use crate::{handover::inherited, process::regular, settings::PREFIX};
+
+/// The longest file that is read: more than the kernel takes of variables in all (6 MiB).
+const MOST: usize = 8 << 20;
 
 /// Variables by name; `BTreeMap` keeps the order the same from generation to generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +94,7 @@ impl Environment {
             if hidden || !path.is_file() {
                 continue;
             }
-            let mut value = fs::read(&path).map_err(|error| Fault::Unreadable {
+            let mut value = regular::read(&path, MOST).map_err(|error| Fault::Unreadable {
                 path: path.display().to_string(),
                 error,
             })?;
@@ -105,7 +108,7 @@ impl Environment {
 
     fn read_dotenv(&mut self, path: &Path) -> Result<(), Fault> {
         let shown = || path.display().to_string();
-        let text = fs::read(path).map_err(|error| Fault::Unreadable { path: shown(), error })?;
+        let text = regular::read(path, MOST).map_err(|error| Fault::Unreadable { path: shown(), error })?;
         for variable in dotenv(&text) {
             let (name, value) = variable.map_err(|line| Fault::Line { path: shown(), line })?;
             self.add(name.into(), value.into(), path)?;

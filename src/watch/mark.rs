@@ -2,12 +2,14 @@
 //! keeps what it reads.
 
 use std::{
-    fs::{File, Metadata},
+    fs::Metadata,
     hash::{DefaultHasher, Hasher},
     io::{self, Read},
     os::unix::fs::MetadataExt,
     path::Path,
 };
+
+use crate::process::regular;
 
 /// A larger file, in bytes, is not read: it has changed if the system says so.
 const LARGEST: u64 = 16 << 20;
@@ -73,7 +75,8 @@ impl Mark {
 }
 
 fn hash(path: &Path, look: &Look) -> io::Result<Option<u64>> {
-    let mut file = File::open(path)?;
+    // It may grow while it is read.
+    let mut file = regular::open(path)?.take(LARGEST + 1);
     let mut hasher = DefaultHasher::new();
     let mut bytes = [0; 16 * 1024];
     loop {
@@ -83,7 +86,7 @@ fn hash(path: &Path, look: &Look) -> io::Result<Option<u64>> {
         }
         hasher.write(bytes.get(..count).unwrap_or_default());
     }
-    let same = Look::of(&file.metadata()?) == *look;
+    let same = Look::of(&file.get_ref().metadata()?) == *look;
     Ok(same.then(|| hasher.finish()))
 }
 

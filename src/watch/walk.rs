@@ -12,6 +12,10 @@ use super::{
     pace::Pace,
     rules::{self, Rules, is_bookkeeping},
 };
+use crate::process::regular;
+
+/// The longest file of patterns that is read: far longer than any is, and what one look at it may take of the memory.
+const MOST_PATTERNS: usize = 1 << 20;
 
 /// What it comes by.
 pub(super) enum Entry<'a> {
@@ -43,7 +47,7 @@ pub(super) async fn walk(root: &Path, start: &Path, rules: &mut Rules, found: &m
         found(Entry::Directory(&directory));
         for name in rules::FILES {
             let file = directory.join(name);
-            if let Ok(patterns) = fs::read(&file) {
+            if let Ok(patterns) = regular::read(&file, MOST_PATTERNS) {
                 rules.add(&file, &patterns);
             }
         }

@@ -33,6 +33,7 @@ mod image;
 mod init;
 mod leftovers;
 mod logs;
+mod odd_files;
 mod operate;
 mod own_sockets;
 mod ownership;

@@ -40,7 +40,7 @@ def filled(step, binaries):
     values = {name: binaries.get(name, "") for name in ["segue", "e2e", "conformance", "hello"]}
     cache = os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")
     venv = os.environ.get("TESTS_COMPAT_VENV", f"{cache}/segue-compat/venv")
-    return step.command.format(**values, scripts=machine.HERE, venv=venv)
+    return step.command.format(**values, scripts=machine.HERE, programs=PROJECT / "tests/e2e/programs", venv=venv)
 
 
 def prepared(guests, given):

@@ -4,7 +4,7 @@ import dataclasses
 
 
 # What is tried on every kernel; the others only on one of each architecture.
-SHORT = ["system", "python", "nginx", "alike", "ptrace", "registers", "steering"]
+SHORT = ["system", "python", "nginx", "alike", "ptrace", "registers", "steering", "memory"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,8 @@ GUESTS = [
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """A shell command in a guest. `{segue}`, `{e2e}` and `{conformance}` are binaries, `{scripts}` is where its scripts are."""
+    """A shell command in a guest. `{segue}`, `{e2e}` and `{conformance}` are binaries, `{scripts}` and `{programs}` are where
+    scripts and the tests' programs are."""
 
     name: str
     # As docs/platforms.md has it.
@@ -64,6 +65,14 @@ STEPS = [
     Step("closed", "what the program closes is closed", 300, "{conformance} letting_go::a_closed --test-threads=1"),
     Step("init", "PID 1: orphans, signals, ends", 700, "{e2e} init:: ending:: --test-threads=1", only="arm64"),
     Step("census", "connections are told apart", 400, "{e2e} census:: --test-threads=1"),
+    Step("unix", "unix sockets: switches, roll-back, unlink, crash", 600,
+         "{e2e} unix_sockets::sockets_of_packets unix_sockets::what_the unix_sockets::a_roll_back unix_sockets::connections_wait_through "
+         "unix_sockets::bound_to --test-threads=1"),
+    Step("datagrams", "UDP: 20 switches under load, each family, a crash", 500,
+         "{e2e} datagrams::twenty datagrams::in_each datagrams::the_next --test-threads=1"),
+    Step("evidence", "locks and files that are written", 300, "{e2e} evidence::locks --test-threads=1"),
+    Step("memory", "cgroup v2: no room for two, memory.oom.group, a limit above, a new one that grows", 600,
+         "sh {scripts}/memory {segue} {programs}"),
     Step("steering", "the kernel's numbering of a group", 200, "{e2e} steering:: --test-threads=1"),
     Step("mptcp", "Caddy 2.11 (Multipath TCP), 5 restarts under load", 500, VERIFY.replace("3", "5", 1) +
          "{venv}/bin/caddy respond --listen 127.0.0.1:8080 hello", only="amd64"),
