@@ -74,7 +74,8 @@ fn at_path(path: &Path, error: &io::Error) -> Missing {
 }
 
 fn automatic(settings: &Settings) -> Result<Found, Missing> {
-    let (mut found, closed) = place::search(&DIRECTORIES, &place::namespace());
+    let (found, closed) = place::search(&DIRECTORIES, &place::namespace());
+    let mut found = place::meant(found);
     if found.len() > 1
         && let Some(path) = &settings.pid_file
         && let Ok(Some(Some(pid))) = PidFile::living(path)

@@ -2,7 +2,8 @@
 //! command in a container finds the segue of that container, and containers that share a directory do not meet.
 //!
 //! Anybody may write to some of the directories: what was found there is believed only if the kernel says that the process
-//! behind it is of the same user or root (SO_PEERCRED), and what is not ours is never removed.
+//! behind it is of the same user, root or the namespace's first (SO_PEERCRED), and what is not ours is never removed. A PID namespace may
+//! have several containers: of several segues the one in the asker's own container is meant.
 
 use std::{
     fs,
@@ -107,7 +108,30 @@ impl Socket {
         socket
     }
 
+    /// Listens before it has its name: a socket that nobody listens on yet would be taken for one that was left behind.
     fn bind(path: &Path) -> io::Result<Socket> {
+        let mut name = std::ffi::OsString::from(format!(".{}-", std::process::id()));
+        name.push(path.file_name().unwrap_or_default());
+        let beside = path.with_file_name(name);
+        // Left by a process of the same number that did not get further.
+        fs::remove_file(&beside).ok();
+        let Ok(mut socket) = Socket::bind_there(&beside) else {
+            // Its path may be too long, or this is what the caller is to be told.
+            return Socket::bind_there(path);
+        };
+        match fs::hard_link(&beside, path) {
+            Ok(()) => {
+                fs::remove_file(&beside)?;
+                socket.path = path.to_owned();
+                Ok(socket)
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(ErrorKind::AddrInUse.into()),
+            // Not every file system has links.
+            Err(_) => Socket::bind_there(path),
+        }
+    }
+
+    fn bind_there(path: &Path) -> io::Result<Socket> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let made = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
         // The file gets the mode that the socket has, so that it is never open to others, not even at first.
@@ -208,10 +232,15 @@ pub fn namespace() -> String {
 ///
 /// Nobody listens there (`NotFound`, `ConnectionRefused`), or somebody who is not to be believed (`PermissionDenied`).
 pub fn ask_at(path: &Path) -> io::Result<Found> {
+    // Root may ask whomever it names.
+    ask(path, geteuid().is_root())
+}
+
+fn ask(path: &Path, anybody: bool) -> io::Result<Found> {
     let stream = connect(path)?;
     let peer = getsockopt(&stream, sockopt::PeerCredentials)?;
     let own = geteuid().as_raw();
-    if own != 0 && peer.uid() != 0 && peer.uid() != own {
+    if !anybody && !is_believed(peer.uid(), peer.pid()) {
         let why = format!(
             "the process behind it is of user {}, neither yours ({own}) nor root",
             peer.uid()
@@ -223,6 +252,36 @@ pub fn ask_at(path: &Path) -> io::Result<Found> {
         pid: peer.pid(),
         stream,
     })
+}
+
+/// Can nobody have put such a process there but who may do anything here anyway? Root also believes the user of the namespace's first
+/// process: a container's, that is.
+fn is_believed(user: u32, pid: i32) -> bool {
+    let own = geteuid();
+    let is_first_s = || fs::metadata("/proc/1").is_ok_and(|it| it.uid() == user);
+    user == 0 || user == own.as_raw() || pid == 1 || own.is_root() && is_first_s()
+}
+
+impl Found {
+    /// Is it in the container that asks? `None`: that cannot be told.
+    fn is_in_this_container(&self) -> Option<bool> {
+        let mounts = |of: &str| fs::read_link(format!("/proc/{of}/ns/mnt"));
+        let pid = self.pid.to_string();
+        if let (Ok(ours), Ok(theirs)) = (mounts("self"), mounts(&pid)) {
+            return Some(ours == theirs);
+        }
+        let cgroup = |of: &str| fs::read(format!("/proc/{of}/cgroup"));
+        Some(cgroup("self").ok()? == cgroup(&pid).ok()?)
+    }
+}
+
+/// Of several the ones that can be meant: several containers may share a PID namespace and a directory.
+#[must_use]
+pub fn meant(mut found: Vec<Found>) -> Vec<Found> {
+    if found.len() > 1 && found.iter().any(|it| it.is_in_this_container() == Some(true)) {
+        found.retain(|it| it.is_in_this_container() == Some(true));
+    }
+    found
 }
 
 /// Every segue of this PID namespace that can be asked, and why others that are there cannot.
@@ -239,7 +298,7 @@ pub fn search<P: AsRef<Path>>(directories: &[P], namespace: &str) -> (Vec<Found>
             if rest.is_none_or(|rest| !rest.is_empty() && !rest.starts_with('-')) {
                 continue;
             }
-            match ask_at(&entry.path()) {
+            match ask(&entry.path(), false) {
                 Ok(it) => found.push(it),
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) => {}
                 Err(error) => closed.push((entry.path(), error)),

@@ -3,8 +3,9 @@
 //! Candidates are segue's own descendants and nobody else (as PID 1 or subreaper it inherits every orphan), so that a
 //! neighbour's process is never taken for one of ours. Among them a process belongs to the generation whose main
 //! process it descends from; an orphan to the one that its environment names (`SEGUE_GENERATION`); one whose
-//! environment cannot be read or was overwritten to the one whose session or group it is in; and the rest to the newest
-//! generation that had begun when it began, which errs on the side of the living.
+//! environment cannot be read or was overwritten to the one whose session or group it is in. Of the rest those that are proved to be
+//! the program's ([`Unmarked`]) belong to the newest generation that had begun when they began, which errs on the side of the living;
+//! others are nobody's.
 
 use std::{collections::HashMap, fs, io::Read};
 
@@ -40,23 +41,58 @@ pub struct Known {
     pub began: u64,
 }
 
+/// Whose an orphan is that has neither a generation in its environment nor kin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmarked {
+    /// The program's: as a subreaper, segue inherits nothing else.
+    Program,
+    /// The newest generation's, however old it is: everything is to go.
+    Newest,
+    /// Nobody's, such as a job that a shell of `docker exec` has left, which PID 1 inherits, too. It is the program's if it has more seccomp
+    /// filters than segue: the one more is segue's own.
+    Nobody {
+        /// As many as segue has.
+        filters: u32,
+    },
+}
+
+impl Unmarked {
+    fn is_the_program_s(self, pid: i32) -> bool {
+        match self {
+            Unmarked::Program | Unmarked::Newest => true,
+            Unmarked::Nobody { filters } => super::status::of(pid).is_some_and(|status| status.filters > filters),
+        }
+    }
+}
+
 /// The living descendants of `ancestor` that belong to `generation`; those in `ours` (main processes of other
 /// generations, hooks, probes) and below them do not.
 #[must_use]
-pub fn members(generation: u64, known: &[Known], ancestor: Pid) -> Vec<Process> {
-    attribute(&processes(), known, ancestor.as_raw(), marker)
+pub fn members(generation: u64, known: &[Known], ancestor: Pid, unmarked: Unmarked) -> Vec<Process> {
+    let newest = known.iter().map(|it| it.generation).max();
+    let owner = |process: &Process| {
+        if unmarked == Unmarked::Newest {
+            return newest;
+        }
+        let had_begun = known.iter().filter(|it| it.began <= process.began);
+        let newest = had_begun.map(|it| it.generation).max();
+        newest.filter(|_| unmarked.is_the_program_s(process.pid))
+    };
+    attribute(&processes(), known, ancestor.as_raw(), marker, owner)
         .into_iter()
         .filter(|(process, owner)| *owner == generation && !matches!(process.state, b'Z' | b'X'))
         .map(|(process, _)| process)
         .collect()
 }
 
-/// Every descendant with the generation it belongs to. `marker` reads the number in a process's environment.
+/// Every descendant with the generation it belongs to. `marker` reads the number in a process's environment, `unmarked` says whose
+/// one is that nothing else tells of.
 fn attribute(
     processes: &[Process],
     known: &[Known],
     ancestor: i32,
     marker: impl Fn(i32) -> Option<u64>,
+    unmarked: impl Fn(&Process) -> Option<u64>,
 ) -> Vec<(Process, u64)> {
     let parents: HashMap<i32, &Process> = processes.iter().map(|process| (process.pid, process)).collect();
     // From a process up to the child of the ancestor that it descends from.
@@ -83,11 +119,7 @@ fn attribute(
         if let Some(kin) = kin {
             return Some(kin.generation);
         }
-        known
-            .iter()
-            .filter(|it| it.began <= process.began)
-            .max_by_key(|it| it.generation)
-            .map(|it| it.generation)
+        unmarked(process)
     };
     let descendants = processes.iter().filter(|process| process.pid != ancestor);
     descendants
@@ -220,11 +252,14 @@ mod tests {
             process(91, 90, 91, 91, 300),
         ];
         let marker = |pid| [(21, 1), (30, 1), (90, 1)].iter().find(|it| it.0 == pid).map(|it| it.1);
-        let owners: Vec<(i32, u64)> = attribute(&processes, &known, 1, marker)
-            .iter()
-            .map(|(process, owner)| (process.pid, *owner))
-            .collect();
-        assert_eq!(owners, [(20, 2), (21, 2), (30, 1), (31, 1), (32, 1), (33, 2)]);
+        let owners = |unmarked: &dyn Fn(&Process) -> Option<u64>| -> Vec<(i32, u64)> {
+            let all = attribute(&processes, &known, 1, marker, unmarked);
+            all.iter().map(|(process, owner)| (process.pid, *owner)).collect()
+        };
+        let certain = [(20, 2), (21, 2), (30, 1), (31, 1)];
+        assert_eq!(owners(&|_| None), certain, "nobody is claimed by a guess");
+        let one = |process: &Process| (process.pid == 33).then_some(2);
+        assert_eq!(owners(&one), [&certain[..], &[(33, 2)]].concat());
     }
 
     #[test]
@@ -236,6 +271,6 @@ mod tests {
             began: 100,
         }];
         let processes = [process(30, 1, 30, 30, 250)];
-        assert_eq!(attribute(&processes, &known, 1, |_| Some(77))[0].1, 1);
+        assert_eq!(attribute(&processes, &known, 1, |_| Some(77), |_| Some(1))[0].1, 1);
     }
 }

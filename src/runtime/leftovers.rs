@@ -6,10 +6,10 @@ use nix::unistd::{Pid, getpid};
 
 use super::{Supervisor, children::Task, generation::Generation};
 use crate::{
-    machine::Event,
+    machine::{Event, Phase},
     process::{
-        send,
-        tree::{self, Known, Process},
+        send, status,
+        tree::{self, Known, Process, Unmarked},
     },
 };
 
@@ -18,12 +18,31 @@ const KILL_ROUNDS: usize = 5;
 
 impl Supervisor {
     fn members(&self, generation: u64) -> Vec<Process> {
-        members(generation, &self.generations, &self.tasks)
+        members(generation, &self.generations, &self.tasks, self.unmarked())
+    }
+
+    /// Jobs that `docker exec` has left live through restarts. In the final stop they are asked to go like everybody, and not just killed
+    /// with the namespace.
+    fn unmarked(&self) -> Unmarked {
+        let last = match self.state.phase() {
+            Phase::Booting | Phase::Running => false,
+            Phase::Stopping { .. } | Phase::Closing | Phase::Finishing { .. } | Phase::Ended => true,
+        };
+        if getpid().as_raw() != 1 {
+            return Unmarked::Program;
+        }
+        if last {
+            return Unmarked::Newest;
+        }
+        Unmarked::Nobody {
+            filters: status::of(1).map_or(0, |own| own.filters),
+        }
     }
 
     /// The numbers of a generation's processes.
     pub(super) fn program_processes(&self, generation: u64) -> Vec<i32> {
-        processes_of(generation, &self.generations, &self.tasks)
+        let members = self.members(generation);
+        members.iter().map(|process| process.pid).collect()
     }
 
     /// Asks what is left to go; tells at once if nothing is.
@@ -109,20 +128,15 @@ impl Supervisor {
     }
 }
 
-/// The numbers of a generation's processes.
-pub(super) fn processes_of(
+fn members(
     generation: u64,
     generations: &BTreeMap<u64, Generation>,
     tasks: &HashMap<Pid, Task>,
-) -> Vec<i32> {
-    let members = members(generation, generations, tasks);
-    members.iter().map(|process| process.pid).collect()
-}
-
-fn members(generation: u64, generations: &BTreeMap<u64, Generation>, tasks: &HashMap<Pid, Task>) -> Vec<Process> {
+    unmarked: Unmarked,
+) -> Vec<Process> {
     let known: Vec<Known> = generations.iter().map(|(number, it)| it.known(*number)).collect();
     let ours: Vec<i32> = tasks.keys().map(|pid| pid.as_raw()).collect();
-    let mut members = tree::members(generation, &known, getpid());
+    let mut members = tree::members(generation, &known, getpid(), unmarked);
     let main = generations
         .get(&generation)
         .and_then(|it| it.living())

@@ -18,7 +18,7 @@ use crate::process::{
     send,
     signals::Signals,
     sigset::SignalSet,
-    tree::{self, Known},
+    tree::{self, Known, Unmarked},
 };
 
 /// A line that is longer is cut.
@@ -168,7 +168,7 @@ impl Subject {
         }];
         // First itself, which would replace what goes.
         self.signal(libc::SIGKILL).ok();
-        for process in tree::members(0, &known, nix::unistd::getpid()) {
+        for process in tree::members(0, &known, nix::unistd::getpid(), Unmarked::Program) {
             let pid = Pid::from_raw(process.pid);
             send::to_held(pid, send::hold(pid).as_ref(), libc::SIGKILL).ok();
         }

@@ -377,6 +377,46 @@ fn of_several_in_one_namespace_the_choices_are_listed_and_the_pid_file_chooses()
     assert!(!children(segue.pid()).is_empty());
 }
 
+/// Anybody may leave a socket of such a name in /tmp or /dev/shm, and answer there.
+#[test]
+fn a_stranger_s_socket_beside_the_own_one_is_passed_over() {
+    let (mut segue, _files) = isolated(
+        "mount -t tmpfs none /run; mount -t tmpfs -o mode=1777 none /dev/shm",
+        "-- sleep 1000",
+    );
+    segue.ready(1);
+    let fake = "import os, socket; os.setgid(65533); os.setuid(65533); s = socket.socket(socket.AF_UNIX); \
+                number = ''.join(filter(str.isdigit, os.readlink('/proc/self/ns/pid'))); \
+                s.bind(f'/dev/shm/segue-{number}-999.sock'); s.listen(); print('up', flush=True); os.read(0, 1)";
+    let mut listener = Command::new("nsenter");
+    listener.args([
+        "--target",
+        &segue.pid().to_string(),
+        "--mount",
+        "--pid",
+        "/usr/bin/python3",
+        "-c",
+        fake,
+    ]);
+    let mut listener = listener
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut up = String::new();
+    BufReader::new(listener.stdout.as_mut().unwrap())
+        .read_line(&mut up)
+        .unwrap();
+    assert_eq!(up, "up\n");
+    for words in [&["health"][..], &["status"], &["restart"], &["stop"]] {
+        let told = inside(&segue, words);
+        assert_eq!(told.code, 0, "{words:?} {told:?}");
+    }
+    segue.wait();
+    drop(listener.stdin.take());
+    listener.wait().unwrap();
+}
+
 #[test]
 fn off_is_off() {
     let desk = Desk::new();

@@ -2,13 +2,13 @@
 
 use std::{
     fs,
-    process::Command,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use crate::support::{
     directory, program,
-    segue::{As, BOTH, Recipe, children, descendants},
+    segue::{As, BOTH, Recipe, Segue, children, descendants},
     wait,
 };
 
@@ -135,4 +135,59 @@ fn a_group_member_is_told_and_awaited() {
     let mut segue = Recipe::new(As::Init, ["sh", "-c", main]).start();
     assert_eq!(segue.wait(), 0);
     assert_eq!(segue.stdout(), "up\ntold\n");
+}
+
+/// A command in a segue's namespaces, as `docker exec` runs it; what it leaves behind becomes PID 1's child.
+fn exec(segue: &Segue, script: &str) {
+    let mut command = Command::new("nsenter");
+    command.args([
+        "--target",
+        &segue.pid().to_string(),
+        "--mount",
+        "--pid",
+        "sh",
+        "-c",
+        script,
+    ]);
+    command.env_clear().env("PATH", "/usr/bin:/bin");
+    let done = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    assert!(done.success());
+}
+
+/// tmux, a database dump under nohup: nobody's but whose who started them.
+#[test]
+fn a_job_that_docker_exec_left_lives_through_restarts_and_is_asked_to_go_in_the_final_stop() {
+    for handover in ["auto", "none"] {
+        let files = directory();
+        let note = files.path().join("note");
+        let mut segue = Recipe::new(As::Init, ["sleep", "2000"])
+            .set("SEGUE_HANDOVER", handover)
+            .set("SEGUE_PROBATION", "50ms")
+            .start();
+        segue.ready(1);
+        let job = format!(
+            "trap 'echo asked > {note}; exit' TERM; echo $$ > {note}.up; while :; do sleep 0.02; done",
+            note = note.display()
+        );
+        exec(
+            &segue,
+            &format!("setsid nohup sh -c \"{}\" < /dev/null &", job.replace('$', "\\$")),
+        );
+        wait::until("the job runs", || {
+            fs::read_to_string(format!("{}.up", note.display())).ok()
+        });
+        for gone in 1..=3 {
+            assert_eq!(segue.restart()["outcome"], "replaced");
+            segue.line("generation is gone", gone);
+        }
+        assert!(!note.exists(), "it was asked to go: {}", segue.stderr());
+        assert!(
+            segue
+                .lines("the program left a process behind, asking it to go")
+                .is_empty()
+        );
+        segue.signal(libc::SIGTERM);
+        segue.wait();
+        assert_eq!(fs::read_to_string(&note).unwrap(), "asked\n");
+    }
 }

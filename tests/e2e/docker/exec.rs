@@ -2,7 +2,7 @@
 
 use crate::support::{
     client,
-    docker::{Container, RESTRICTED, empty_image, is_there, run},
+    docker::{Container, RESTRICTED, empty_image, is_there, run, with_machine},
     hello, wait,
 };
 
@@ -95,4 +95,35 @@ fn without_any_writable_place_it_runs_and_the_commands_say_why_they_cannot() {
     container.signal("HUP");
     container.line("restart succeeded", 1);
     assert_eq!(container.stop(), 0);
+}
+
+/// As in a pod with `shareProcessNamespace`: one PID namespace, one /dev/shm, two containers, a segue in each.
+#[test]
+fn commands_mean_the_segue_of_their_own_container() {
+    if !is_there() {
+        return;
+    }
+    for user in [&[][..], &["--user=65532:65532", "--cap-drop=ALL"]] {
+        let container = |more: &[&str], program: &[&str]| {
+            let mut all: Vec<String> = user.iter().chain(more).map(|it| (*it).to_owned()).collect();
+            with_machine(&mut all);
+            all.retain(|it| it != "--tmpfs=/tmp");
+            all.extend(["--read-only", "--env=SEGUE_READY=started"].map(str::to_owned));
+            let container = Container::start(&all, empty_image(), &[&["--"], program].concat());
+            container.line("generation became ready", 1);
+            container
+        };
+        let first = container(&["--ipc=shareable"], &["sleep", "3001"]);
+        let shared = |kind: &str| format!("--{kind}=container:{}", first.name);
+        let second = container(&[&shared("ipc"), &shared("pid")], &["sleep", "3002"]);
+        for (container, program) in [(&first, "sleep 3001"), (&second, "sleep 3002")] {
+            let (code, text) = exec(container, &["status"]);
+            assert!(code == 0 && text.contains(program), "{text}");
+            assert_eq!(exec(container, &["health", "ready"]).0, 0);
+            assert_eq!(exec(container, &["drain", "--wait", "5s"]).0, 0);
+        }
+        let (code, text) = exec(&second, &["restart"]);
+        assert!(code == 0 && text.contains("generation 2 serves"), "{text}");
+        assert!(exec(&first, &["status"]).1.contains("generation 1"));
+    }
 }
