@@ -4,7 +4,6 @@
 mod address;
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +13,8 @@ use nix::unistd::{AccessFlags, faccessat};
 use super::find::{find, status};
 use super::settings::finish;
 use crate::control::status::Setting;
-use crate::process::{lookup, regular};
+use crate::process::lookup;
+use crate::runtime::environment;
 use crate::settings::value::{Address, Admin, Control, Ready, TerminationLog, WatchAction};
 use crate::settings::{Reading, Settings, read, redacted};
 
@@ -106,11 +106,7 @@ fn surroundings(settings: &Settings, given: &[(&'static str, String)], path: Opt
             faults.push(format!("{name}={word:?}: {error}"));
         }
     }
-    for file in &settings.env_files {
-        if let Err(error) = readable(file) {
-            faults.push(format!("SEGUE_ENV_FILES={file:?}: {error}"));
-        }
-    }
+    faults.extend(environment::check(&settings.env_files));
     if let TerminationLog::Path(file) = &settings.termination_log
         && let Err(reason) = writable(file)
     {
@@ -155,14 +151,6 @@ fn is_its_own(settings: &Settings, name: &str, given: &[(&'static str, String)])
     let text = given.iter().find(|it| it.0 == name).map(|it| redacted(it.1.trim()));
     let same = |it: &Setting| it.name == name && Some(&it.value) == text.as_ref();
     status.is_some_and(|status| status.settings.iter().any(same))
-}
-
-fn readable(path: &Path) -> std::io::Result<()> {
-    if fs::metadata(path)?.is_dir() {
-        fs::read_dir(path).map(drop)
-    } else {
-        regular::open(path).map(drop)
-    }
 }
 
 /// Whether a file could be written there; it is not touched.

@@ -10,8 +10,9 @@ use std::{
 use crate::{
     control::{
         client::{Client, Silence},
-        place::{self, DIRECTORIES, Found},
+        place::DIRECTORIES,
         protocol::{Answer, Command},
+        search::{self, Found},
         status::Status,
     },
     process::pid_file::PidFile,
@@ -60,7 +61,7 @@ pub(super) fn find(settings: &Settings) -> Result<Client, Missing> {
                 "SEGUE_CONTROL=off: the running segue has no control socket that could be asked".into(),
             ));
         }
-        Control::Path(path) => place::ask_at(path).map_err(|error| at_path(path, &error))?,
+        Control::Path(path) => search::ask_at(path).map_err(|error| at_path(path, &error))?,
         Control::Auto => automatic(settings)?,
     };
     Client::new(found.stream).map_err(|error| Missing::Closed(error.to_string()))
@@ -74,8 +75,8 @@ fn at_path(path: &Path, error: &io::Error) -> Missing {
 }
 
 fn automatic(settings: &Settings) -> Result<Found, Missing> {
-    let (found, closed) = place::search(&DIRECTORIES, &place::namespace());
-    let mut found = place::meant(found);
+    let (found, closed) = search::search(&DIRECTORIES, &search::namespace());
+    let mut found = search::meant(found);
     if found.len() > 1
         && let Some(path) = &settings.pid_file
         && let Ok(Some(Some(pid))) = PidFile::living(path)

@@ -18,7 +18,7 @@ use nix::unistd::{AccessFlags, Pid, access, geteuid};
 
 use super::{duration, say::short, settings::finish};
 use crate::{
-    control::place::{self, DIRECTORIES},
+    control::{place::DIRECTORIES, search},
     process::{
         again::Again,
         inherited::Inherited,
@@ -124,7 +124,7 @@ fn already(pid: Option<i32>, out: &mut dyn Write) -> u8 {
 fn automatic() -> Option<PathBuf> {
     let writable = |directory: &&&str| access(**directory, AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
     let directory = DIRECTORIES.iter().find(writable)?;
-    Some(Path::new(directory).join(format!("segue-{}.pid", place::namespace())))
+    Some(Path::new(directory).join(format!("segue-{}.pid", search::namespace())))
 }
 
 /// Where its output goes.

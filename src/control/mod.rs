@@ -10,6 +10,7 @@ pub mod place;
 pub mod protocol;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod search;
 pub mod server;
 pub mod status;
 

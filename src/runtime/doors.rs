@@ -20,8 +20,8 @@ use super::{
 use crate::{
     control::{
         Question, admin,
-        place::{self, DIRECTORIES, Socket},
-        server,
+        place::{DIRECTORIES, Socket},
+        search, server,
     },
     process::pid_file::PidFile,
     settings::{
@@ -90,7 +90,7 @@ impl Doors {
         messages: &mpsc::UnboundedSender<Message>,
     ) {
         if settings.control == Control::Auto {
-            match Socket::automatic(&DIRECTORIES, &place::namespace(), std::process::id()) {
+            match Socket::automatic(&DIRECTORIES, &search::namespace(), std::process::id()) {
                 Ok(socket) => self.control = Some(socket),
                 Err(error) => tracing::warn!(
                     %error,

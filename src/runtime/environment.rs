@@ -5,13 +5,13 @@ use std::{
     collections::BTreeMap,
     ffi::{CString, OsStr, OsString},
     fs,
-    io::Read,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
 
 use nix::unistd::{SysconfVar, sysconf};
 
+use super::dotenv;
 use crate::{handover::inherited, process::regular, settings::PREFIX};
 
 /// The longest file that is read: more than the kernel takes of variables in all (6 MiB).
@@ -26,8 +26,8 @@ pub(super) struct Environment(BTreeMap<OsString, OsString>);
 pub(super) enum Fault {
     #[error("SEGUE_ENV_FILES: {path}: {error}")]
     Unreadable { path: String, error: std::io::Error },
-    #[error("SEGUE_ENV_FILES: {path}: line {line} is no NAME=value")]
-    Line { path: String, line: usize },
+    #[error("SEGUE_ENV_FILES: {path}: {lines}")]
+    Lines { path: String, lines: String },
     #[error("SEGUE_ENV_FILES: {path}: {name:?} holds a NUL byte, which no environment can")]
     Nul { path: String, name: OsString },
     #[error("SEGUE_ENV_FILES: {path}: {name:?} is longer than the {longest} bytes with which a program can be started")]
@@ -36,6 +36,15 @@ pub(super) enum Fault {
         name: OsString,
         longest: usize,
     },
+}
+
+/// What is wrong with these files, if anything is: they are read as for a generation, and nothing is kept.
+pub(crate) fn check(paths: &[PathBuf]) -> Vec<String> {
+    let wrong = |path: &PathBuf| {
+        let mut environment = Environment(BTreeMap::new());
+        environment.read_files(std::slice::from_ref(path), None).err()
+    };
+    paths.iter().filter_map(wrong).map(|fault| fault.to_string()).collect()
 }
 
 impl Environment {
@@ -109,8 +118,17 @@ impl Environment {
     fn read_dotenv(&mut self, path: &Path) -> Result<(), Fault> {
         let shown = || path.display().to_string();
         let text = regular::read(path, MOST).map_err(|error| Fault::Unreadable { path: shown(), error })?;
-        for variable in dotenv(&text) {
-            let (name, value) = variable.map_err(|line| Fault::Line { path: shown(), line })?;
+        let (said, wrong): (Vec<_>, Vec<_>) = dotenv::parse(&text).partition(Result::is_ok);
+        let wrong: Vec<String> = wrong
+            .into_iter()
+            .filter_map(Result::err)
+            .map(|it| it.to_string())
+            .collect();
+        if !wrong.is_empty() {
+            let lines = wrong.join("; ");
+            return Err(Fault::Lines { path: shown(), lines });
+        }
+        for (name, value) in said.into_iter().flatten() {
             self.add(name.into(), value.into(), path)?;
         }
         Ok(())
@@ -154,40 +172,6 @@ pub fn longest() -> usize {
     let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
     let page = page.and_then(|it| usize::try_from(it).ok()).unwrap_or(4096);
     page.saturating_mul(32).saturating_sub(2)
-}
-
-/// What editors on Windows put before a text in UTF-8.
-const MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// The variables of a dotenv file, or the number of a line that is none.
-pub fn dotenv(text: &[u8]) -> impl Iterator<Item = Result<(String, String), usize>> {
-    // dotenvy tells of a bad line by quoting it, secret and all: its number is found by the lines before it.
-    let text = text.strip_prefix(MARK).unwrap_or(text);
-    // Spaces at the very end it takes for the beginning of something, unless the line ends.
-    let entries = dotenvy::from_read_iter(text.chain(&b"\n"[..])).enumerate();
-    entries.map(|(index, entry)| {
-        entry.map_err(|error| match std::str::from_utf8(text) {
-            // It reads the text line by line.
-            Err(wrong) if matches!(error, dotenvy::Error::Io(_)) => line_at(text, wrong.valid_up_to()),
-            Ok(_) | Err(_) => line_of_entry(text, index),
-        })
-    })
-}
-
-fn line_at(text: &[u8], place: usize) -> usize {
-    let before = text.get(..place).unwrap_or_default();
-    before.iter().filter(|byte| **byte == b'\n').count() + 1
-}
-
-/// The number of the line with the entry of this index; blank lines and comments are none. A value over several lines
-/// makes it too small, which still leads a reader to the place.
-fn line_of_entry(text: &[u8], index: usize) -> usize {
-    let is_entry = |line: &[u8]| !line.trim_ascii().is_empty() && !line.trim_ascii().starts_with(b"#");
-    let lines = text.split(|byte| *byte == b'\n').enumerate();
-    lines
-        .filter(|(_, line)| is_entry(line))
-        .nth(index)
-        .map_or(0, |(number, _)| number + 1)
 }
 
 #[cfg(test)]
@@ -243,28 +227,10 @@ mod tests {
     }
 
     #[test]
-    fn what_editors_leave_around_the_text_is_none_of_it() {
-        let read = |text: &str| dotenv(text.as_bytes()).collect::<Result<Vec<_>, _>>();
-        let expected = Ok(vec![("A".to_owned(), "1".to_owned())]);
-        for text in ["A=1", "\u{feff}A=1\n", "A=1 ", "A=1\t", "A=1 \r\n"] {
-            assert_eq!(read(text), expected, "{text:?}");
-        }
-        assert_eq!(read("\u{feff}# x\nno"), Err(2));
-    }
-
-    #[test]
-    fn a_line_that_is_no_text_has_a_number() {
-        let mut read = dotenv(b"A=1\n# caf\xe9\nB=2\n");
-        assert_eq!(read.next(), Some(Ok(("A".into(), "1".into()))));
-        assert_eq!(read.next(), Some(Err(2)));
-    }
-
-    #[test]
     fn a_value_that_no_program_can_have_ends_the_reading() {
         let directory = tempfile::tempdir().unwrap();
         let dotenv = directory.path().join("app.env");
-        // As many bytes as there are atoms in a stone, if they were all made.
-        fs::write(&dotenv, format!("A=12345678\n{}", "A=$A$A\n".repeat(80))).unwrap();
+        fs::write(&dotenv, format!("A={}\n", "12345678".repeat(longest() / 8 + 1))).unwrap();
         let fault = environment(&[]).read_files(&[dotenv], None).unwrap_err().to_string();
         assert!(
             fault.contains("\"A\" is longer than the ") && fault.len() < 300,
@@ -278,9 +244,12 @@ mod tests {
     fn a_fault_names_the_place_and_never_the_value() {
         let directory = tempfile::tempdir().unwrap();
         let dotenv = directory.path().join("app.env");
-        fs::write(&dotenv, "A=1\n\n# x\nsecret secret\n").unwrap();
+        fs::write(&dotenv, "A=1\n\n# x\nsecret secret\n=secret\n").unwrap();
         let fault = environment(&[]).read_files(&[dotenv], None).unwrap_err().to_string();
-        assert!(fault.ends_with("app.env: line 4 is no NAME=value"), "{fault}");
+        assert!(
+            fault.ends_with("app.env: line 4 is no NAME=value; line 5 has no name before the ="),
+            "{fault}"
+        );
         let missing = environment(&[])
             .read_files(&["/nonexistent".into()], None)
             .unwrap_err()

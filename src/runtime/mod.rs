@@ -12,6 +12,7 @@ mod dedicated;
 mod desk;
 mod disowning;
 mod doors;
+pub mod dotenv;
 mod draining;
 mod endangered;
 pub mod environment;

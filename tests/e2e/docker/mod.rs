@@ -1,6 +1,7 @@
 //! The main job on real input: nginx, Python and the example in real containers, restarted by `docker kill -s HUP` and
 //! stopped by `docker stop`.
 
+mod env_file;
 mod exec;
 mod init;
 mod kubelet;
