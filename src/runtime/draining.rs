@@ -32,6 +32,10 @@ const SETTLE: Duration = Duration::from_millis(250);
 /// quiet for long are closed between two requests then, and not at the deadline, within one.
 const LAST_PART: u32 = 3;
 
+/// In the final stop that part begins after so long at the latest, unless `SEGUE_DRAIN_TIMEOUT` is set. A stream without end (server-sent
+/// events) is never quiet, and `docker stop` kills after ten seconds: what is left of them is the program's, for its own cleanup.
+const LAST_PART_OF_THE_FINAL_STOP: Duration = Duration::from_secs(5);
+
 /// So long busy connections are believed to be the generation's, before it is looked who holds them, which costs more.
 const BELIEVED: Duration = Duration::from_secs(1);
 
@@ -51,6 +55,7 @@ impl Draining {
     pub(super) fn begin() -> Draining {
         Draining {
             since: Instant::now(),
+            last_part_at: None,
             next_look: Instant::now(),
             quiet: false,
             no_datagrams_since: None,
@@ -63,6 +68,8 @@ impl Draining {
 #[derive(Debug)]
 pub(super) struct Draining {
     since: Instant,
+    /// When its last part begins at the latest.
+    last_part_at: Option<Instant>,
     next_look: Instant,
     /// Was nobody busy at the last look?
     quiet: bool,
@@ -173,8 +180,14 @@ impl Supervisor {
         }
         self.note_what_is_due();
         if let Some(it) = self.generations.get_mut(&generation) {
-            it.draining = Some(Draining::begin());
+            let mut draining = Draining::begin();
+            let at = draining.since + LAST_PART_OF_THE_FINAL_STOP;
+            draining.last_part_at = (last && self.settings.drain_timeout.is_none()).then_some(at);
+            it.draining = Some(draining);
             it.quiet = Quiet::default();
+        }
+        if last {
+            self.tell_who_is_waited_for(generation);
         }
         self.look_at_connections();
     }
@@ -318,6 +331,12 @@ impl Supervisor {
         let draining = self.generations.get(&generation).and_then(|it| it.draining.as_ref());
         let of_machine = self.state.generations().iter().find(|it| it.number == generation);
         let until = of_machine.and_then(|it| it.until());
+        if draining
+            .and_then(|it| it.last_part_at)
+            .is_some_and(|at| at <= Instant::now())
+        {
+            return true;
+        }
         draining.zip(until).is_some_and(|(draining, until)| {
             let left = until.saturating_duration_since(Instant::now());
             left <= until.saturating_duration_since(draining.since) / LAST_PART
@@ -337,43 +356,5 @@ impl Supervisor {
         let accepted = census.connections.iter().filter(|it| it.inode != 0);
         let busy = accepted.filter(own).filter(|it| it.is_busy(idle));
         busy.count()
-    }
-
-    /// The stop signal is about to be sent, or SIGKILL: tells of connections that it cuts.
-    pub(super) fn tell_what_is_cut(&mut self, generation: u64, killed: bool) {
-        let Some(it) = self.generations.get_mut(&generation) else {
-            return;
-        };
-        let (waited, replaced) = (it.draining.take().is_some(), it.replaced.is_some());
-        let last = self.state.current() == Some(generation) && self.stopped_by.is_some();
-        if !(waited || (killed && (replaced || last))) {
-            return;
-        }
-        let Some(busy) = self.busy(generation).filter(|busy| *busy > 0) else {
-            return;
-        };
-        let waited_for = !self.drains_itself(generation);
-        if killed || waited_for {
-            let cut = u64::try_from(busy).unwrap_or_default();
-            self.desk.cut += cut;
-            self.desk.tally.count(move |metrics| metrics.cut(cut));
-        }
-        if killed {
-            tracing::warn!(
-                generation,
-                cut = busy,
-                at = "SEGUE_STOP_TIMEOUT",
-                "connections cut at the deadline"
-            );
-        } else if !waited_for {
-            tracing::warn!(generation, busy, "connections are busy after SEGUE_DRAIN_TIMEOUT");
-        } else {
-            tracing::warn!(
-                generation,
-                cut = busy,
-                at = "SEGUE_DRAIN_TIMEOUT",
-                "connections cut at the deadline"
-            );
-        }
     }
 }

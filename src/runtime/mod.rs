@@ -13,6 +13,7 @@ mod desk;
 mod disowning;
 mod doors;
 pub mod dotenv;
+mod drain_report;
 mod draining;
 mod endangered;
 pub mod environment;

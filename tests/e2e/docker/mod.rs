@@ -3,6 +3,7 @@
 
 mod env_file;
 mod exec;
+mod final_stop;
 mod init;
 mod kubelet;
 mod memory;
