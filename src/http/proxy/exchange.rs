@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Proxy,
-    fields::{to_client, to_program},
+    fields::{is_asked, to_client, to_program},
     link::Link,
     load::{Passing, Waiting},
     origin::Origin,
@@ -54,7 +54,8 @@ struct Exchange {
     over: Option<Arc<AtomicBool>>,
     /// Where it is told that its body is wanted.
     wish: Option<Teller>,
-    upgrade: Option<OnUpgrade>,
+    /// Which other protocols the client asks for, if it does.
+    upgrade: Option<Box<(OnUpgrade, HeaderValue)>>,
     /// May it be sent twice?
     twice: bool,
     /// On a connection that is new?
@@ -78,7 +79,8 @@ pub(super) fn forward(proxy: Proxy, request: Request<Incoming>, client: &Origin)
 
 impl Exchange {
     fn new(proxy: Proxy, mut request: Request<Incoming>, client: &Origin) -> Exchange {
-        let upgrade = to_program(&mut request, client).then(|| hyper::upgrade::on(&mut request));
+        let upgrade = to_program(&mut request, client);
+        let upgrade = upgrade.map(|asked| Box::new((hyper::upgrade::on(&mut request), asked)));
         // They are of the connection to the client.
         request.extensions_mut().clear();
         let mut request = request.map(caller::Body::new);
@@ -189,7 +191,8 @@ impl Exchange {
         passing.answered();
         to_client(&mut response);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let Some(client) = self.upgrade.take() else {
+            let asked = self.upgrade.take().filter(|it| is_asked(response.headers(), &it.1));
+            let Some(client) = asked.map(|it| it.0) else {
                 return failed("the program speaks another protocol, unasked");
             };
             let program = hyper::upgrade::on(&mut response);

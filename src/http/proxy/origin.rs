@@ -1,5 +1,5 @@
 //! TELLS the program where a request comes from: the usual fields, and the standard one (RFC 7239). What proxies before us have
-//! said stays.
+//! said stays; where they have used one of the two, the other is left out, as it would contradict that.
 
 use std::{cell::RefCell, net::IpAddr};
 
@@ -41,9 +41,28 @@ impl Origin {
     /// Adds to a request's fields who asked, for what host, and how.
     pub(super) fn tell(&self, headers: &mut HeaderMap, present: Present) {
         let host = headers.get(HOST).filter(|it| !it.is_empty()).cloned();
-        let forwarded = self.forwarded(host.as_ref());
+        // What a client's Connection names is gone by now, whether it was there or not.
+        let usual = [
+            (present.x_forwarded_for, &X_FORWARDED_FOR),
+            (present.x_forwarded_host, &X_FORWARDED_HOST),
+            (present.x_forwarded_proto, &X_FORWARDED_PROTO),
+        ];
+        let usual = usual
+            .iter()
+            .any(|(present, name)| *present && headers.contains_key(*name));
+        let standard = present.forwarded && headers.contains_key(FORWARDED);
+        let forwarded = if usual && !standard {
+            None
+        } else {
+            self.forwarded(host.as_ref())
+        };
+        let (address, host) = if standard && !usual {
+            (None, None)
+        } else {
+            (self.address.clone(), host)
+        };
         for (present, name, more) in [
-            (present.x_forwarded_for, &X_FORWARDED_FOR, self.address.clone()),
+            (present.x_forwarded_for, &X_FORWARDED_FOR, address),
             (present.forwarded, &FORWARDED, forwarded),
         ] {
             let value = more.and_then(|more| match present {
@@ -54,12 +73,11 @@ impl Origin {
                 headers.insert(name, value);
             }
         }
-        let http = Some(HeaderValue::from_static("http"));
+        let http = (usual || !standard).then(|| HeaderValue::from_static("http"));
         for (present, name, value) in [
             (present.x_forwarded_host, &X_FORWARDED_HOST, host),
             (present.x_forwarded_proto, &X_FORWARDED_PROTO, http),
         ] {
-            // What a client's Connection names is gone by now, whether it was there or not.
             if let Some(value) = value
                 && !(present && headers.contains_key(name))
             {

@@ -91,3 +91,23 @@ async fn a_program_must_not_upgrade_unasked() {
     let come = talk(front, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert!(come.starts_with("HTTP/1.1 502 "), "{come}");
 }
+
+#[tokio::test]
+async fn nor_to_another_protocol_than_was_asked_for() {
+    for (asked, status) in [
+        ("websocket, h2c", "502"),
+        ("websocket", "502"),
+        ("x", "101"),
+        ("a, X", "101"),
+    ] {
+        let (port, _) = listener("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n").await;
+        let (_, front) = with(port).await;
+        let request = format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: {asked}\r\n\r\n");
+        let mut client = TcpStream::connect(front).await.unwrap();
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut come = [0; 12];
+        client.read_exact(&mut come).await.unwrap();
+        let come = String::from_utf8_lossy(&come).into_owned();
+        assert_eq!(come, format!("HTTP/1.1 {status}"), "{asked}");
+    }
+}
