@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicU8, Ordering::Relaxed},
     },
     task::{Context, Poll},
     time::Duration,
@@ -34,12 +34,31 @@ pub(crate) enum Wish {
 /// Where that is told.
 pub(crate) type Teller = Arc<watch::Sender<Wish>>;
 
+/// How far a body has come.
+#[derive(Debug, Default)]
+pub(crate) struct Progress(AtomicU8);
+
+impl Progress {
+    const OVER: u8 = 1;
+    const BROKEN: u8 = 2;
+
+    /// Is there no more of it?
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.load(Relaxed) == Progress::OVER
+    }
+
+    /// Did it end in a way that no body does: by a chunk that is none, or before it was whole?
+    pub(crate) fn is_broken(&self) -> bool {
+        self.0.load(Relaxed) == Progress::BROKEN
+    }
+}
+
 /// The body of a request on its way to the program.
 #[derive(Debug)]
 pub struct Body {
     body: Option<Incoming>,
-    /// Told when there is no more of it; nobody need be told where there never was any.
-    over: Option<Arc<AtomicBool>>,
+    /// Nobody need be told of one that never was there.
+    progress: Option<Arc<Progress>>,
     gate: Option<Gate>,
 }
 
@@ -53,7 +72,7 @@ impl Body {
     pub(crate) fn new(body: Incoming) -> Body {
         let body = Some(body).filter(|body| !body.is_end_stream());
         Body {
-            over: body.is_some().then(Arc::default),
+            progress: body.is_some().then(Arc::default),
             body,
             gate: None,
         }
@@ -63,7 +82,7 @@ impl Body {
     pub fn none() -> Body {
         Body {
             body: None,
-            over: None,
+            progress: None,
             gate: None,
         }
     }
@@ -83,9 +102,9 @@ impl Body {
         teller
     }
 
-    /// Tells whether there is no more of it, wherever it is by then; `None` if there never was any.
-    pub(crate) fn over(&self) -> Option<Arc<AtomicBool>> {
-        self.over.clone()
+    /// Tells how far it has come, wherever it is by then; `None` if there never was any.
+    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
+        self.progress.clone()
     }
 }
 
@@ -117,13 +136,14 @@ impl HttpBody for Body {
             return Poll::Ready(None);
         };
         let polled = Pin::new(&mut *body).poll_frame(context);
-        let last = match &polled {
-            Poll::Ready(Some(Ok(frame))) => frame.is_trailers() || body.is_end_stream(),
-            Poll::Ready(None) => true,
-            Poll::Ready(Some(Err(_))) | Poll::Pending => false,
+        let state = match &polled {
+            Poll::Ready(Some(Ok(frame))) => (frame.is_trailers() || body.is_end_stream()).then_some(Progress::OVER),
+            Poll::Ready(None) => Some(Progress::OVER),
+            Poll::Ready(Some(Err(_))) => Some(Progress::BROKEN),
+            Poll::Pending => None,
         };
-        if last && let Some(over) = &self.over {
-            over.store(true, Relaxed);
+        if let (Some(state), Some(progress)) = (state, &self.progress) {
+            progress.0.store(state, Relaxed);
         }
         polled
     }

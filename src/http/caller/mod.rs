@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 
 pub use self::{body::Body, wire::Stream};
 pub(crate) use self::{
-    body::{Teller, Wish},
+    body::{Progress, Teller, Wish},
     head::Head,
     wire::Wire,
 };

@@ -26,6 +26,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 pub(crate) struct Wire {
     stream: TokioIo<Either<TcpStream, Box<dyn Stream>>>,
     head: Head,
+    /// Nothing can be written any more. An answer may have come all the same: whoever refuses an upload answers before it is over, and
+    /// closes. So what is written vanishes, and what has come is read to its end.
+    deaf: bool,
 }
 
 impl Wire {
@@ -34,6 +37,7 @@ impl Wire {
         Wire {
             stream: TokioIo::new(Either::Left(stream)),
             head,
+            deaf: false,
         }
     }
 
@@ -42,15 +46,20 @@ impl Wire {
         Wire {
             stream: TokioIo::new(Either::Right(stream)),
             head,
+            deaf: false,
         }
     }
 
     /// Nobody here ends its own sending before it has sent all: what cannot be written was reset.
-    fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Err(_)) = &written {
-            self.head.reset();
+    fn written(&mut self, written: Poll<io::Result<usize>>, all: usize) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Err(_)) => {
+                self.head.reset();
+                self.deaf = true;
+                Poll::Ready(Ok(all))
+            }
+            Poll::Ready(Ok(_)) | Poll::Pending => written,
         }
-        written
     }
 }
 
@@ -80,8 +89,11 @@ impl Drop for Wire {
 impl Write for Wire {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
         self.head.writes(std::iter::once(from));
+        if self.deaf {
+            return Poll::Ready(Ok(from.len()));
+        }
         let written = Pin::new(&mut self.stream).poll_write(context, from);
-        self.written(written)
+        self.written(written, from.len())
     }
 
     fn poll_write_vectored(
@@ -90,8 +102,12 @@ impl Write for Wire {
         from: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.head.writes(from.iter().map(|it| &**it));
+        let all = from.iter().map(|it| it.len()).sum();
+        if self.deaf {
+            return Poll::Ready(Ok(all));
+        }
         let written = gather::poll_write(Pin::new(&mut self.stream), context, from);
-        self.written(written)
+        self.written(written, all)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -99,6 +115,9 @@ impl Write for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.deaf {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_flush(context)
     }
 

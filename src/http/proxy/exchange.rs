@@ -1,14 +1,7 @@
 //! FORWARDS one request and its answer. It tries again only where nothing of the request was sent, or where to send it twice is
 //! the same as once; it never answers in the program's name.
 
-use std::{
-    future::ready,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -31,7 +24,7 @@ use super::{
     tunnel::tunnel,
     upstream::Upstream,
 };
-use crate::caller::{self, Teller, Wish};
+use crate::caller::{self, Progress, Teller, Wish};
 use crate::serve::endpoint::{Answer, Body};
 
 /// Before a program that refused a connection is tried again; doubles up to the longest.
@@ -51,7 +44,7 @@ struct Exchange {
     /// It, until it is sent.
     request: Option<Request<caller::Body>>,
     /// Tells whether there is no more of its body; `None` if it has none.
-    over: Option<Arc<AtomicBool>>,
+    progress: Option<Arc<Progress>>,
     /// Where it is told that its body is wanted.
     wish: Option<Teller>,
     /// Which other protocols the client asks for, if it does.
@@ -88,7 +81,7 @@ impl Exchange {
         let wish = if empty { None } else { frame(&mut request) };
         Exchange {
             proxy,
-            over: request.body().over(),
+            progress: request.body().progress(),
             wish,
             upgrade,
             twice: empty && request.method().is_idempotent(),
@@ -134,6 +127,9 @@ impl Exchange {
                 let used = link.used;
                 if let Err(error) = self.regain(*error, &link, upstream.generation) {
                     tracing::debug!(generation = upstream.generation, %error, "a request failed");
+                    if self.progress.as_ref().is_some_and(|it| it.is_broken()) {
+                        return broken();
+                    }
                     return failed("the program ended the connection without an answer");
                 }
                 drop(link);
@@ -201,7 +197,7 @@ impl Exchange {
             return response.map(|_| own_body(String::new()));
         }
         // Is nothing of the request to be sent any more?
-        let over = self.over.as_ref().is_none_or(|it| it.load(Relaxed));
+        let over = self.progress.as_ref().is_none_or(|it| it.is_over());
         let driver = match over {
             true => Driver::Reader(link),
             false => Driver::Task(link.detach()),
@@ -302,6 +298,18 @@ fn unavailable(why: &str) -> Response<Body> {
     response
         .headers_mut()
         .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// The fault is the client's, and none of the program, which alarms would tell of.
+fn broken() -> Response<Body> {
+    let mut response = own(
+        StatusCode::BAD_REQUEST,
+        "segue: the body of the request is malformed, or not whole\n".into(),
+    );
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

@@ -22,6 +22,8 @@ pub enum Refusal {
     BadHost,
     /// An absolute target of something else than HTTP.
     Scheme,
+    /// A target of CONNECT's, of another method.
+    AuthorityForm,
 }
 
 impl Refusal {
@@ -31,7 +33,9 @@ impl Refusal {
         match self {
             Refusal::Connect => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::TransferEncoding => StatusCode::NOT_IMPLEMENTED,
-            Refusal::NoHost | Refusal::SeveralHosts | Refusal::BadHost | Refusal::Scheme => StatusCode::BAD_REQUEST,
+            Refusal::NoHost | Refusal::SeveralHosts | Refusal::BadHost | Refusal::Scheme | Refusal::AuthorityForm => {
+                StatusCode::BAD_REQUEST
+            }
         }
     }
 
@@ -44,6 +48,7 @@ impl Refusal {
             Refusal::NoHost => "an HTTP/1.1 request needs a Host\n",
             Refusal::SeveralHosts => "a request has one Host\n",
             Refusal::BadHost => "that Host is not valid\n",
+            Refusal::AuthorityForm => "the target of a request begins with /, http:// or https://\n",
             Refusal::Scheme => "an absolute target must begin with http:// or https://\n",
         }
     }
@@ -63,6 +68,9 @@ pub fn refusal<B>(request: &Request<B>) -> Option<Refusal> {
     let uri = request.uri();
     if uri.scheme_str().is_some_and(|it| it != "http" && it != "https") {
         return Some(Refusal::Scheme);
+    }
+    if uri.scheme().is_none() && uri.authority().is_some() {
+        return Some(Refusal::AuthorityForm);
     }
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = hosts.next();
@@ -97,6 +105,24 @@ mod tests {
 
     fn of(request: Builder) -> Option<Refusal> {
         refusal(&request.body(()).unwrap())
+    }
+
+    #[test]
+    fn only_connect_names_an_authority_alone() {
+        for target in ["x:80", "x.test:80", "[::1]:80", "x"] {
+            for request in [Request::get(target), Request::post(target), Request::options(target)] {
+                assert_eq!(
+                    of(request.header("host", "x")),
+                    Some(Refusal::AuthorityForm),
+                    "{target}"
+                );
+            }
+            let connect = Request::connect(target).header("host", "x");
+            assert_eq!(of(connect), Some(Refusal::Connect), "{target}");
+        }
+        for target in ["/", "/x:80", "*", "http://x:80", "http://x:80/", "https://x/y"] {
+            assert_eq!(of(Request::options(target).header("host", "x")), None, "{target}");
+        }
     }
 
     #[test]

@@ -23,8 +23,9 @@ use super::{
     version::{self, Version},
 };
 
-/// A client may send this much, in bytes, after the last response.
-const LAST: usize = 1 << 20;
+/// A client may send this much, in bytes, after the last response: as much as a quick one does in the time that it has. One that uploads
+/// to a program that refuses it has megabytes under way before it knows.
+const LAST: usize = 1 << 28;
 
 /// Bytes that are read at a time where they are looked at.
 const PIECE: usize = 4096;

@@ -1,5 +1,6 @@
 //! Proxy mode: segue serves the public address itself, and the program where PORT says.
 
+mod early;
 mod life;
 mod requests;
 mod restarts;
