@@ -85,7 +85,7 @@ pub(super) fn start(
     environment.retain(|(name, _)| name != "SEGUE_PID_FILE" && name != "NOTIFY_SOCKET");
     environment.push(("SEGUE_PID_FILE".into(), pid_file.clone().into()));
     let begun = begin(program, environment, inherited, &pid_file.with_extension("log"));
-    let started = match begun {
+    let mut started = match begun {
         Ok(started) => started,
         Err(error) => return complain(&error.to_string(), FAILED),
     };
@@ -230,20 +230,21 @@ fn is_terminal(stream: &impl AsFd) -> bool {
 }
 
 impl Started {
-    fn wait(&self, limit: Option<Duration>) -> io::Result<Outcome> {
+    fn wait(&mut self, limit: Option<Duration>) -> io::Result<Outcome> {
         let begin = Instant::now();
         let user = geteuid().as_raw();
+        let (notify, pid) = (&mut self.notify, self.pid);
         self.runtime.block_on(async {
             loop {
-                let notice = std::future::poll_fn(|context| self.notify.poll_next(context, |it| it == user));
+                let notice = std::future::poll_fn(|context| notify.poll_next(context, |it| it == user));
                 if let Ok(notice) = tokio::time::timeout(INTERVAL, notice).await
-                    && notice.pid == self.pid.as_raw()
+                    && notice.pid == pid.as_raw()
                     && notice.is_ready()
                 {
                     return Ok(Outcome::Ready);
                 }
                 while let Look::Dead(dead) = reaper::look() {
-                    if dead.pid == self.pid {
+                    if dead.pid == pid {
                         return Ok(Outcome::Ended(dead.ending.code()));
                     }
                 }

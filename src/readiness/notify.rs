@@ -8,7 +8,9 @@ use std::{
     io,
     io::IoSliceMut,
     os::fd::{AsRawFd, OwnedFd},
+    pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use nix::{
@@ -18,10 +20,18 @@ use nix::{
         setsockopt, socket, sockopt,
     },
 };
-use tokio::net::UnixDatagram;
+use tokio::{
+    net::UnixDatagram,
+    time::{Instant, Sleep, sleep_until},
+};
 
 /// The longest datagram that is read; systemd's own limit is the same.
 const LONGEST: usize = 4096;
+
+/// So many datagrams are read in each such time. Programs send a few in their life; anybody in the network namespace may send without end, and
+/// is made to wait then.
+const MOST: u32 = 64;
+const EACH: Duration = Duration::from_millis(100);
 
 /// A `NOTIFY_SOCKET` that is there, and that nobody hears yet.
 #[derive(Debug)]
@@ -35,6 +45,10 @@ pub struct Address {
 #[derive(Debug)]
 pub struct NotifySocket {
     socket: UnixDatagram,
+    /// Since when it is counted what comes, and how much has.
+    counted: (Instant, u32),
+    /// Until more is read.
+    rest: Option<Pin<Box<Sleep>>>,
 }
 
 /// A datagram, and who sent it.
@@ -77,12 +91,15 @@ impl NotifySocket {
     pub fn hear(address: Address) -> io::Result<NotifySocket> {
         Ok(NotifySocket {
             socket: UnixDatagram::from_std(address.socket.into())?,
+            counted: (Instant::now(), 0),
+            rest: None,
         })
     }
 
     /// The next datagram from a process of ours, of root or of a user that `believes` is asked about.
-    pub fn poll_next(&self, context: &mut Context<'_>, believes: impl Fn(u32) -> bool) -> Poll<Notice> {
+    pub fn poll_next(&mut self, context: &mut Context<'_>, believes: impl Fn(u32) -> bool) -> Poll<Notice> {
         loop {
+            ready!(self.poll_rest(context));
             if ready!(self.socket.poll_recv_ready(context)).is_err() {
                 return Poll::Pending;
             }
@@ -98,6 +115,22 @@ impl NotifySocket {
                 Err(error) => tracing::debug!(%error, "cannot read a notification"),
             }
         }
+    }
+
+    /// Counts one more, and waits if there were too many.
+    fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let now = Instant::now();
+        let (since, count) = &mut self.counted;
+        if now.saturating_duration_since(*since) >= EACH {
+            (*since, *count) = (now, 0);
+            self.rest = None;
+        }
+        *count += 1;
+        if *count > MOST {
+            let rest = self.rest.get_or_insert_with(|| Box::pin(sleep_until(*since + EACH)));
+            ready!(rest.as_mut().poll(context));
+        }
+        Poll::Ready(())
     }
 }
 
@@ -144,7 +177,7 @@ mod tests {
         let address = Address::open().unwrap();
         let name = address.name.trim_start_matches('@').to_owned();
         let name = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
-        let socket = NotifySocket::hear(address).unwrap();
+        let mut socket = NotifySocket::hear(address).unwrap();
         let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
         let longest = format!("STATUS={}\nREADY=1", "a".repeat(LONGEST - 15));
         for text in [&format!("{longest}0"), &longest] {
@@ -154,6 +187,34 @@ mod tests {
         let heard = poll_fn(|context| socket.poll_next(context, |it| it == user)).await;
         assert_eq!((heard.text.len(), heard.is_ready()), (LONGEST, true));
         assert_eq!(heard.text, longest, "the longer one is not heard");
+    }
+
+    /// Who floods it is made to wait, and what a program says gets through.
+    #[tokio::test]
+    async fn a_flood_is_read_at_a_bounded_rate() {
+        let address = Address::open().unwrap();
+        let name = address.name.trim_start_matches('@').to_owned();
+        let name = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
+        let mut socket = NotifySocket::hear(address).unwrap();
+        let ended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let over = std::sync::Arc::clone(&ended);
+        let flood = std::thread::spawn(move || {
+            let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
+            sender
+                .set_write_timeout(Some(std::time::Duration::from_millis(50)))
+                .unwrap();
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                sender.send_to_addr(b"STATUS=flood", &name).ok();
+            }
+        });
+        let (begin, mut heard) = (std::time::Instant::now(), 0);
+        while begin.elapsed() < 5 * super::EACH {
+            poll_fn(|context| socket.poll_next(context, |_| true)).await;
+            heard += 1;
+        }
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        flood.join().unwrap();
+        assert!(heard <= 7 * super::MOST, "{heard}");
     }
 
     #[test]

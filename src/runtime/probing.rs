@@ -99,8 +99,8 @@ impl Supervisor {
         let own = nix::unistd::geteuid().as_raw();
         let mut ready = Vec::new();
         for (number, generation) in &mut self.generations {
-            let Some(notify) = &generation.notify else { continue };
             let program = generation.main.as_ref().map(|main| main.pid);
+            let Some(notify) = &mut generation.notify else { continue };
             let believes = |user| user == own || program.and_then(user_of) == Some(user);
             while let Poll::Ready(notice) = notify.poll_next(context, believes) {
                 tracing::debug!(

@@ -41,7 +41,7 @@ fn hear(bytes: &[u8]) -> Option<Notice> {
     runtime.block_on(async {
         let address = Address::open().unwrap();
         let name = SocketAddr::from_abstract_name(address.name.strip_prefix('@').unwrap()).unwrap();
-        let socket = NotifySocket::hear(address).unwrap();
+        let mut socket = NotifySocket::hear(address).unwrap();
         let sender = UnixDatagram::unbound().unwrap();
         for datagram in [bytes, NEXT] {
             sender.send_to_addr(datagram, &name).unwrap();
