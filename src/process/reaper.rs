@@ -22,6 +22,8 @@ pub struct Reaped {
 pub enum Look {
     /// One was dead.
     Dead(Reaped),
+    /// One was stopped by this signal, and is alive.
+    Stopped(Pid, i32),
     /// There are children, and none is dead.
     AllAlive,
     /// There are no children at all: nothing that segue started, and nothing that was left to it, is alive.
@@ -34,12 +36,12 @@ pub fn look() -> Look {
     let mut status = 0;
     loop {
         // SAFETY: `status` is writable.
-        match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WNOTHREAD) } {
+        match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED | libc::__WNOTHREAD) } {
             0 => return Look::AllAlive,
             -1 if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted => {}
             -1 => return Look::NoChildren,
-            // A stop for a tracer of our own (`handover/trapped/tracer`), which does not wait for it.
-            _ if libc::WIFSTOPPED(status) => {}
+            // By a signal; or for a tracer of our own (`handover/trapped/tracer`), which does not wait for it.
+            pid if libc::WIFSTOPPED(status) => return Look::Stopped(Pid::from_raw(pid), libc::WSTOPSIG(status)),
             pid => {
                 return Look::Dead(Reaped {
                     pid: Pid::from_raw(pid),

@@ -13,7 +13,7 @@ use crate::{
     machine::{Ending, Event, Fault, Role},
     process::{
         reaper::{self, Look, Reaped},
-        rest,
+        rest, terminal,
     },
 };
 
@@ -72,6 +72,11 @@ impl Supervisor {
                     self.on_reaped(reaped);
                     if !self.rest.may_look(Instant::now()) {
                         return self.look_at_leftovers(leftovers);
+                    }
+                }
+                Look::Stopped(pid, signal) => {
+                    if let Some(Task::Program(_)) = self.tasks.get(&pid) {
+                        terminal::stop_with(pid, signal);
                     }
                 }
                 Look::AllAlive => return self.look_at_leftovers(leftovers),

@@ -42,3 +42,22 @@ fn the_window_s_size_reaches_the_program() {
 fn a_shell_has_job_control() {
     scenario("shell", &["bash", "--norc", "--noprofile", "-i"]);
 }
+
+/// tini leaves the terminal without a prompt. (As PID 1 there is no shell above.)
+#[test]
+fn segue_is_a_job_of_a_shell() {
+    let reads = "echo up; while read -r line; do echo \"<$line>\"; done";
+    for after in ["", " | cat"] {
+        let job = format!("{} -- sh -c '{reads}'{after}", env!("CARGO_BIN_EXE_segue"));
+        let mut command = Command::new("/usr/bin/python3");
+        command
+            .arg(program("terminal.py"))
+            .args(["jobs", "bash", "--norc", "--noprofile", "-i"])
+            .env("JOB", job)
+            .env("SEGUE_LOG", "off")
+            .env("TERM", "dumb");
+        let output = command.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{after}: {told}");
+    }
+}
