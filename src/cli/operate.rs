@@ -282,7 +282,13 @@ fn drain(settings: &Settings, limit: Option<Duration>, out: &mut dyn Write) -> R
         if looked_away && busy.all(|it| it == Some(0)) {
             return Ok(finish(out, &format!("not ready; {}\n", connections(&status)), 0));
         }
-        let line = connections(&status);
+        let line = if looked_away {
+            connections(&status)
+        } else {
+            // Without the time that is left, which would be another line each time.
+            let delay = short(settings.drain_delay);
+            format!("{}, and SEGUE_DRAIN_DELAY={delay} is not over", connections(&status))
+        };
         if line != shown {
             shown.clone_from(&line);
             finish(out, &format!("not ready, waiting: {line}\n"), 0);

@@ -10,7 +10,8 @@ use std::{
 
 use nix::sys::{
     socket::{
-        AddressFamily, SockFlag, SockType, SockaddrStorage, getpeername, getsockname, getsockopt, socket, sockopt,
+        AddressFamily, SockFlag, SockType, SockaddrStorage, UnixAddr, getpeername, getsockname, getsockopt, socket,
+        sockopt,
     },
     stat::fstat,
 };
@@ -133,6 +134,20 @@ pub fn name(socket: &OwnedFd) -> io::Result<Option<SocketAddr>> {
     let four = name.as_sockaddr_in().map(|name| SocketAddr::V4((*name).into()));
     let six = name.as_sockaddr_in6().map(|name| SocketAddr::V6((*name).into()));
     Ok(four.or(six).filter(|address| address.port() != 0))
+}
+
+/// The socket's own name, of whatever kind, as people read it; `None` if it has none.
+#[must_use]
+pub fn shown(socket: &OwnedFd) -> Option<String> {
+    if let Ok(Some(address)) = name(socket) {
+        return Some(address.to_string());
+    }
+    let unix: UnixAddr = getsockname(socket.as_raw_fd()).ok()?;
+    let path = unix.path().map(|path| path.display().to_string());
+    let name = unix
+        .as_abstract()
+        .map(|name| format!("@{}", String::from_utf8_lossy(name)));
+    path.or(name).map(|it| format!("unix:{it}"))
 }
 
 /// Does the socket know with whom it talks?

@@ -70,6 +70,9 @@ impl Supervisor {
         if listens.is_empty() && !self.trapping.is_on() {
             listens = self.settings.listen.iter().map(|it| it.address.to_string()).collect();
         }
+        if listens.is_empty() && !self.trapping.is_on() {
+            listens = self.sockets.adopted_addresses();
+        }
         listens.sort_unstable();
         status::Generation {
             number: it.number,

@@ -4,6 +4,7 @@ use std::{fs, time::Duration};
 
 use crate::support::{
     client::{self, Load},
+    command::Desk,
     directory, free_port, hello, loopback, script,
     segue::{As, BOTH, Recipe},
     wait,
@@ -164,8 +165,10 @@ fn inherited_sockets_are_passed_on() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let files = directory();
+    let desk = Desk::new();
     let recipe = Recipe::new(As::Subreaper, [hello()])
         .set("SEGUE_READY", "notify")
+        .set("SEGUE_CONTROL", desk.path())
         .set("SEGUE_PROBATION", "50ms");
     let mut command = recipe.command(files.path());
     // A shell stamps the number that it will be segue's, as systemd does.
@@ -197,6 +200,8 @@ fn inherited_sockets_are_passed_on() {
     nix::unistd::close(far).unwrap();
     drop(listener);
     segue.ready(1);
+    let listens = &desk.status()["generations"][0]["listens"];
+    assert_eq!(listens, &serde_json::json!([address.to_string()]));
     let load = Load::start(address, "/", 2);
     for _ in 0..5 {
         assert_eq!(segue.restart()["outcome"], "replaced");

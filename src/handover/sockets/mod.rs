@@ -14,7 +14,7 @@ use std::{
 };
 
 pub use self::own::Bind;
-use super::{datagrams::Datagrams, group::Group, inherited::Given, listener, listener::Place};
+use super::{datagrams::Datagrams, facts, group::Group, inherited::Given, listener, listener::Place};
 
 /// All of them.
 #[derive(Debug, Default)]
@@ -90,6 +90,17 @@ impl Sockets {
             Kind::Shared { path: Some(_), .. } | Kind::Grouped(_) | Kind::Closed => None,
         };
         self.entries.iter().filter_map(shared).collect()
+    }
+
+    /// The addresses of the sockets that were passed to segue, as people read them.
+    #[must_use]
+    pub fn adopted_addresses(&self) -> Vec<String> {
+        let address = |entry: &Entry| match &entry.kind {
+            Kind::Grouped(group) => Some(group.place().to_string()),
+            Kind::Shared { socket, path: None } => facts::shown(socket),
+            Kind::Shared { path: Some(_), .. } | Kind::Closed => None,
+        };
+        self.entries.iter().filter_map(address).collect()
     }
 
     /// How many a generation gets.
