@@ -8,6 +8,8 @@ pub(super) struct Debounce {
     quiet: Duration,
     longest: Duration,
     burst: Option<(Instant, Instant)>,
+    /// Is a file that has changed still being written? Then quiet is not enough.
+    held: bool,
 }
 
 impl Debounce {
@@ -17,7 +19,13 @@ impl Debounce {
             quiet,
             longest: longest.max(quiet),
             burst: None,
+            held: false,
         }
+    }
+
+    /// Is a file that has changed still being written?
+    pub(super) fn hold(&mut self, held: bool) {
+        self.held = held;
     }
 
     /// From now on a burst is over after so much quiet.
@@ -35,12 +43,18 @@ impl Debounce {
     /// When it is to be looked at, if there is a burst.
     pub(super) fn due(&self) -> Option<Instant> {
         let (first, last) = self.burst?;
-        Some(last.checked_add(self.quiet)?.min(first.checked_add(self.longest)?))
+        let late = first.checked_add(self.longest)?;
+        Some(if self.held {
+            late
+        } else {
+            last.checked_add(self.quiet)?.min(late)
+        })
     }
 
     /// It is looked at.
     pub(super) fn over(&mut self) {
         self.burst = None;
+        self.held = false;
     }
 }
 
@@ -93,5 +107,22 @@ mod tests {
         assert_eq!(debounce.due(), Some(now + 900 * MS), "of a burst that has begun, too");
         debounce.over();
         assert_eq!(debounce.due(), None);
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_is_waited_for_but_not_for_ever() {
+        let mut debounce = Debounce::new(300 * MS, 5_000 * MS);
+        let now = Instant::now();
+        debounce.note(now);
+        debounce.hold(true);
+        debounce.note(now + 500 * MS);
+        assert_eq!(debounce.due(), Some(now + 5_000 * MS));
+        debounce.hold(false);
+        debounce.note(now + 700 * MS);
+        assert_eq!(debounce.due(), Some(now + 1_000 * MS));
+        debounce.hold(true);
+        debounce.over();
+        debounce.note(now + 9_000 * MS);
+        assert_eq!(debounce.due(), Some(now + 9_300 * MS), "the next burst is another one");
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Hearing {
 pub(super) enum Hint {
     /// Something has happened to this name in this directory.
     In(PathBuf, OsString),
+    /// The same: it was written to, and whoever did so has it open still.
+    Written(PathBuf, OsString),
     /// Something has happened to this path itself, which is not heard of any more.
     Gone(PathBuf),
     /// Events were lost: anything may have happened.
@@ -159,6 +161,7 @@ impl Hearing {
         let own = AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF;
         for path in self.paths.get(&watch).into_iter().flatten() {
             hints.push(match &name {
+                Some(name) if mask.contains(AddWatchFlags::IN_MODIFY) => Hint::Written(path.clone(), name.clone()),
                 Some(name) => Hint::In(path.clone(), name.clone()),
                 None if mask.intersects(own) => Hint::Gone(path.clone()),
                 // A file that is watched by itself.

@@ -62,6 +62,11 @@ impl Mark {
         }
     }
 
+    /// An empty file, then and now: was it given another time meanwhile?
+    pub(super) fn is_touched(&self, before: &Mark) -> bool {
+        self.look.size == 0 && before.look.size == 0 && self.look.modified != before.look.modified
+    }
+
     /// Is it another content than before? Where that cannot be told it is.
     pub(super) fn differs(&mut self, before: &Mark, path: &Path) -> bool {
         if self.look == before.look {

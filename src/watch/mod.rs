@@ -3,6 +3,7 @@
 
 mod changes;
 mod debounce;
+mod ear;
 mod guards;
 mod inotify;
 mod loops;

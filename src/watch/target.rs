@@ -125,6 +125,8 @@ impl Target {
             pace.step().await;
             let kind = match self.files.get(path) {
                 Some(before) if mark.differs(before, path) => Some(Kind::Changed),
+                // It has no content that could change: whoever names it means its time.
+                Some(before) if *path == self.path && mark.is_touched(before) => Some(Kind::Changed),
                 Some(_) => None,
                 None => Some(Kind::Added),
             };

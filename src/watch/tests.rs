@@ -2,6 +2,7 @@
 
 mod kubernetes;
 mod trees;
+mod written;
 
 use std::{
     fs,

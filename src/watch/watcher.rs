@@ -12,6 +12,7 @@ use tokio::time::{sleep_until, timeout_at};
 use super::{
     Backend, Changes, Plan, Watching,
     debounce::Debounce,
+    ear::Ear,
     guards::Guards,
     inotify::{Deaf, Hearing, Hint},
     mounts::Mounts,
@@ -34,6 +35,8 @@ pub(super) struct Watcher {
     guards: Guards,
     /// Where to look when the burst is over.
     suspects: BTreeSet<(usize, PathBuf)>,
+    /// Files that are being written, as far as that is heard.
+    written: BTreeSet<PathBuf>,
     debounce: Debounce,
     next_poll: Option<Instant>,
     next_check: Option<Instant>,
@@ -55,6 +58,7 @@ impl Watcher {
             hearing: None,
             guards: Guards::default(),
             suspects: BTreeSet::new(),
+            written: BTreeSet::new(),
             debounce: Debounce::new(plan.debounce, plan.max_delay),
             next_poll: None,
             next_check: None,
@@ -165,16 +169,28 @@ impl Watcher {
                     self.suspect_all();
                     self.debounce.note(Instant::now());
                 }
-                Hint::Gone(path) => self.note_path(&path, None),
+                Hint::Gone(path) => {
+                    self.written.retain(|it| !it.starts_with(&path));
+                    self.note_path(&path, None);
+                }
                 Hint::In(directory, name) => {
+                    self.written.remove(&directory.join(&name));
                     let named = (!name.is_empty()).then_some(name.as_os_str());
                     self.note_path(&directory, named);
                 }
+                Hint::Written(directory, name) => {
+                    // Of a file that does not count nobody knows when it is closed.
+                    if self.note_path(&directory, Some(&name)) {
+                        self.written.insert(directory.join(&name));
+                    }
+                }
             }
         }
+        self.debounce.hold(!self.written.is_empty());
     }
 
-    fn note_path(&mut self, directory: &Path, name: Option<&std::ffi::OsStr>) {
+    /// Does anything that is watched come of it?
+    fn note_path(&mut self, directory: &Path, name: Option<&std::ffi::OsStr>) -> bool {
         let mut suspects = Vec::new();
         let path = name.map_or_else(|| directory.to_owned(), |name| directory.join(name));
         let concerned = match name {
@@ -196,10 +212,12 @@ impl Watcher {
                 Some(_) | None => suspects.push((index, path.clone())),
             }
         }
-        if !suspects.is_empty() {
+        let any = !suspects.is_empty();
+        if any {
             self.suspects.extend(suspects);
             self.debounce.note(Instant::now());
         }
+        any
     }
 
     fn suspect_all(&mut self) {
@@ -234,6 +252,7 @@ impl Watcher {
     /// Compares what is suspected with what was known.
     async fn look(&mut self) -> Changes {
         self.debounce.over();
+        self.written.clear();
         let mut changes = self.look_at_suspects().await;
         if changes
             .paths
@@ -367,26 +386,6 @@ impl Watcher {
         self.next_check = after(self.plan.check_interval).filter(|_| hears);
         if polls {
             self.poll_again_after(Duration::ZERO);
-        }
-    }
-}
-
-/// Hears of directories, as long as it can.
-struct Ear<'a> {
-    hearing: Option<&'a mut Hearing>,
-    deaf: Option<Deaf>,
-}
-
-impl Ear<'_> {
-    fn hear(&mut self, path: &Path) {
-        let Some(hearing) = self.hearing.as_mut().filter(|_| self.deaf.is_none()) else {
-            return;
-        };
-        match hearing.add(path) {
-            Ok(()) => {}
-            Err(deaf @ (Deaf::Watches | Deaf::Instances)) => self.deaf = Some(deaf),
-            // It has gone already, or may not be read.
-            Err(Deaf::System(error)) => tracing::debug!(path = %path.display(), %error, "nothing is heard of this"),
         }
     }
 }
