@@ -243,7 +243,9 @@ fn the_next_one_after_a_crash_has_the_port() {
     let port = free_port();
     let recipe = server(As::Init, 0, &[format!("127.0.0.1:{port}")]);
     let mut segue = recipe
-        .with(&[("SEGUE_RESTART", "always"), ("SEGUE_RESTART_DELAY", "500ms")])
+        .set("SEGUE_RESTART", "always")
+        // Long enough to ask meanwhile.
+        .set("SEGUE_RESTART_DELAY", format!("{}s", 2 * wait::slowness()))
         .start();
     segue.ready(1);
     assert_eq!(ask(loopback(port), "7").unwrap(), "7 1");
