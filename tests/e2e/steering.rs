@@ -14,6 +14,8 @@ use segue::handover::{
     steering::{self, Choice},
 };
 
+use crate::support::wait;
+
 /// Numbers that look random and are the same in every run.
 struct Dice(u64);
 
@@ -79,12 +81,13 @@ fn two_hundred_connections_go_where_the_model_says() {
         steering::steer(sockets[0].1.as_fd(), choice).unwrap();
         let before: Vec<u32> = sockets.iter().map(|it| waiting(&it.1)).collect();
         clients.push(TcpStream::connect(address).unwrap());
-        let grown: Vec<u32> = sockets
-            .iter()
-            .zip(before)
-            .filter(|(it, before)| waiting(&it.1) == before + 1)
-            .map(|(it, _)| it.0)
-            .collect();
+        // The last packet of its handshake may be under way when the client's side is done.
+        let grown = wait::until("the connection is in a queue", || {
+            let grown = sockets.iter().zip(&before);
+            let grown = grown.filter(|(it, before)| waiting(&it.1) == **before + 1);
+            let grown: Vec<u32> = grown.map(|(it, _)| it.0).collect();
+            (!grown.is_empty()).then_some(grown)
+        });
         assert!(
             grown.len() == 1 && chosen.contains(&grown[0]),
             "round {round}: it went to {grown:?}, chosen {chosen:?} of {order:?}"
@@ -219,11 +222,10 @@ fn a_probe_is_steered_by_its_source_port() {
                 socket.connect(SocketAddr::new(client.ip(), port)).await
             })?;
             let other = TcpStream::connect(SocketAddr::new(client.ip(), port))?;
-            assert_eq!(
-                (waiting(&first), waiting(&second)),
-                (round, round),
-                "{address} from {client}"
-            );
+            // The last packet of a handshake may be under way when the client's side is done.
+            wait::until(&format!("one each: {address} from {client}"), || {
+                ((waiting(&first), waiting(&second)) == (round, round)).then_some(())
+            });
             drop((probe, other));
         }
         Ok(())
