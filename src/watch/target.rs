@@ -28,6 +28,10 @@ pub struct Target {
     pub(super) directories: BTreeSet<PathBuf>,
     /// Files whose content is to be read when there is time.
     unread: Vec<PathBuf>,
+    /// Links to files elsewhere, with where they lead.
+    pub(super) links: BTreeMap<PathBuf, PathBuf>,
+    /// Links to directories elsewhere, which are not followed.
+    pub(super) outside: BTreeSet<PathBuf>,
     /// Is there anything at this path?
     pub(super) is_there: bool,
     /// Why it is looked at again and again, if it is.
@@ -61,6 +65,8 @@ impl Target {
             files: BTreeMap::new(),
             directories: BTreeSet::new(),
             unread: Vec::new(),
+            links: BTreeMap::new(),
+            outside: BTreeSet::new(),
             is_there: false,
             polled: None,
             last_look: Sum::default(),
@@ -82,6 +88,7 @@ impl Target {
         self.is_there = found.is_there;
         self.files = found.files;
         self.directories = found.directories;
+        (self.links, self.outside) = (found.links, found.outside);
         let mut sum = Sum::default();
         self.files
             .iter()
@@ -152,6 +159,10 @@ impl Target {
             self.directories.remove(&path);
         }
         self.directories.extend(found.directories);
+        self.links.retain(|path, _| !path.starts_with(start));
+        self.links.extend(found.links);
+        self.outside.retain(|path| !path.starts_with(start));
+        self.outside.extend(found.outside);
         changes
     }
 
@@ -161,6 +172,7 @@ impl Target {
         walk(&self.path, &self.path, rules, &mut |entry| match entry {
             Entry::File(path, metadata) => sum.add(&path, Some(Look::of(&metadata))),
             Entry::Directory(path) => sum.add(path, None),
+            Entry::Link(..) | Entry::Outside(_) => {}
         })
         .await;
         let before = std::mem::replace(&mut self.last_look, sum);
@@ -176,6 +188,12 @@ impl Target {
             Entry::Directory(path) => {
                 hear(path);
                 found.directories.insert(path.to_owned());
+            }
+            Entry::Link(path, leads) => {
+                found.links.insert(path, leads);
+            }
+            Entry::Outside(path) => {
+                found.outside.insert(path);
             }
         })
         .await;
@@ -199,5 +217,7 @@ impl Target {
 struct Found {
     files: BTreeMap<PathBuf, Mark>,
     directories: BTreeSet<PathBuf>,
+    links: BTreeMap<PathBuf, PathBuf>,
+    outside: BTreeSet<PathBuf>,
     is_there: bool,
 }

@@ -1,6 +1,7 @@
 //! TRIES the watch on real files, by both backends. That nothing is seen is shown by what is seen next.
 
 mod kubernetes;
+mod links;
 mod trees;
 mod written;
 

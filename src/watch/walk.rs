@@ -23,6 +23,10 @@ pub(super) enum Entry<'a> {
     Directory(&'a Path),
     /// A file, or a link to one.
     File(PathBuf, Metadata),
+    /// A link to a file that is not below the watched path: told before the file, with where it leads.
+    Link(PathBuf, PathBuf),
+    /// A link to a directory that is not below the watched path, and is not followed.
+    Outside(PathBuf),
 }
 
 /// Walks from `start`, which is `root` or below it. What disappears meanwhile was not there.
@@ -32,15 +36,26 @@ pub(super) async fn walk(root: &Path, start: &Path, rules: &mut Rules, found: &m
     if !is_counted {
         return;
     }
+    // A link to a directory is followed within the watched path only, and none twice.
+    let real = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+    // Where a link leads, if that is not below.
+    let outside = |path: &Path| fs::canonicalize(path).ok().filter(|it| !it.starts_with(&real));
+    let is_link = fs::symlink_metadata(start).is_ok_and(|it| it.is_symlink());
+    // What the watched path itself leads to is another matter.
+    let leads = Some(start).filter(|it| is_link && *it != root).and_then(outside);
     if !metadata.is_dir() {
         if metadata.is_file() {
+            if let Some(leads) = leads {
+                found(Entry::Link(start.to_owned(), leads));
+            }
             found(Entry::File(start.to_owned(), metadata));
         }
         return;
     }
+    if leads.is_some() {
+        return found(Entry::Outside(start.to_owned()));
+    }
     let mut pace = Pace::default();
-    // A link to a directory is followed within the watched path only, and none twice.
-    let real = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
     let mut followed = HashSet::from([(metadata.dev(), metadata.ino())]);
     let mut left = vec![start.to_owned()];
     while let Some(directory) = left.pop() {
@@ -73,12 +88,17 @@ pub(super) async fn walk(root: &Path, start: &Path, rules: &mut Rules, found: &m
             if rules.ignores(root, &path, metadata.is_dir()) {
                 continue;
             }
+            let leads = if kind.is_symlink() { outside(&path) } else { None };
             if metadata.is_file() {
+                if let Some(leads) = leads {
+                    found(Entry::Link(path.clone(), leads));
+                }
                 found(Entry::File(path, metadata));
             } else if metadata.is_dir() {
-                let inside = || fs::canonicalize(&path).is_ok_and(|it| it.starts_with(&real));
                 let identity = (metadata.dev(), metadata.ino());
-                if !kind.is_symlink() || inside() && followed.insert(identity) {
+                if leads.is_some() {
+                    found(Entry::Outside(path));
+                } else if !kind.is_symlink() || followed.insert(identity) {
                     left.push(path);
                 }
             }

@@ -1,5 +1,8 @@
 //! WAITS for hints, and looks where they point when a burst is over. Everything that is told has another content.
 
+mod links;
+mod polling;
+
 use std::{
     collections::BTreeSet,
     future::poll_fn,
@@ -15,7 +18,6 @@ use super::{
     ear::Ear,
     guards::Guards,
     inotify::{Deaf, Hearing, Hint},
-    mounts::Mounts,
     rules::{Rules, is_bookkeeping, is_patterns},
     target::Target,
 };
@@ -33,6 +35,10 @@ pub(super) struct Watcher {
     targets: Vec<Target>,
     hearing: Option<Hearing>,
     guards: Guards,
+    /// Directories elsewhere, with the links that lead to files in them.
+    links: links::Links,
+    /// Were links that are not followed told of?
+    told_of_links: bool,
     /// Where to look when the burst is over.
     suspects: BTreeSet<(usize, PathBuf)>,
     /// Files that are being written, as far as that is heard.
@@ -57,6 +63,8 @@ impl Watcher {
                 .collect(),
             hearing: None,
             guards: Guards::default(),
+            links: links::Links::default(),
+            told_of_links: false,
             suspects: BTreeSet::new(),
             written: BTreeSet::new(),
             debounce: Debounce::new(plan.debounce, plan.max_delay),
@@ -88,6 +96,7 @@ impl Watcher {
             if let Some(deaf) = deaf {
                 watcher.fall_back(&deaf);
             }
+            watcher.hear_of_links(index);
         }
         watcher.set_timers();
         watcher
@@ -201,6 +210,7 @@ impl Watcher {
             if concerned.contains(&index) || path == target.path {
                 suspects.push((index, target.path.clone()));
             }
+            suspects.extend(self.linked(index, directory, name));
             if !target.directories.contains(directory) {
                 continue;
             }
@@ -304,9 +314,13 @@ impl Watcher {
             tracing::info!(path = %target.path.display(), is_there = target.is_there, "a watched path has gone or come");
         }
         let gone: Vec<PathBuf> = before.difference(&target.directories).cloned().collect();
+        self.hear_of_links(index);
         if let Some(hearing) = &mut self.hearing {
-            let heard =
-                |path: &PathBuf| self.targets.iter().any(|it| it.directories.contains(path)) || self.guards.has(path);
+            let heard = |path: &PathBuf| {
+                self.targets.iter().any(|it| it.directories.contains(path))
+                    || self.guards.has(path)
+                    || self.links.contains_key(path)
+            };
             gone.iter()
                 .filter(|path| !heard(path))
                 .for_each(|path| hearing.remove(path));
@@ -336,46 +350,6 @@ impl Watcher {
         if let Some(deaf) = ear.deaf {
             self.fall_back(&deaf);
         }
-    }
-
-    /// Which of the paths have to be polled?
-    fn choose(&mut self) {
-        let mounts = Mounts::read();
-        for target in &mut self.targets {
-            let real = std::fs::canonicalize(&target.path).unwrap_or_else(|_| target.path.clone());
-            let blind = mounts.blind(&real);
-            match (self.plan.backend, blind) {
-                (Backend::Poll, _) => target.polled = Some("SEGUE_WATCH_BACKEND=poll".to_owned()),
-                (Backend::Auto, Some(kind)) => {
-                    let why = format!("inotify is blind on {kind}");
-                    tracing::warn!(path = %target.path.display(), kind, "inotify is blind there: it is polled");
-                    self.why = Some(why.clone());
-                    target.polled = Some(why);
-                }
-                (Backend::Inotify, Some(kind)) => {
-                    tracing::warn!(path = %target.path.display(), kind, "inotify may be blind there");
-                }
-                (Backend::Auto | Backend::Inotify, None) => {}
-            }
-            if real.is_file() && mounts.is_mount(&real) {
-                tracing::warn!(
-                    path = %target.path.display(),
-                    remedy = "mount its directory (in Kubernetes without subPath)",
-                    "this file is a mount by itself: whoever replaces it outside, as editors and Kubernetes do, is not seen here"
-                );
-            }
-        }
-    }
-
-    /// Nothing more can be heard of: everything is polled from now on.
-    fn fall_back(&mut self, deaf: &Deaf) {
-        tracing::warn!(reason = %deaf, interval = ?self.plan.poll_interval, "inotify does not do: the files are polled");
-        let why = deaf.to_string();
-        for target in &mut self.targets {
-            target.polled.get_or_insert_with(|| why.clone());
-        }
-        self.why = Some(why);
-        self.hearing = None;
     }
 
     fn set_timers(&mut self) {
