@@ -101,12 +101,14 @@ impl Socket {
         // Left by a process of the same number that did not get further.
         fs::remove_file(&beside).ok();
         let Ok(mut socket) = Socket::bind_there(&beside) else {
+            fs::remove_file(&beside).ok();
             // Its path may be too long, or this is what the caller is to be told.
             return Socket::bind_there(path);
         };
         match fs::hard_link(&beside, path) {
             Ok(()) => {
-                fs::remove_file(&beside)?;
+                // Where it stays, it is another name of the same socket.
+                fs::remove_file(&beside).ok();
                 socket.path = path.to_owned();
                 Ok(socket)
             }

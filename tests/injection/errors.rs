@@ -1,8 +1,8 @@
 //! CHOOSES how a call may fail: errors that it can have in a real system, and no other.
 
 use libc::{
-    EACCES, EADDRINUSE, EAFNOSUPPORT, EAGAIN, EBUSY, ECONNREFUSED, EINTR, EINVAL, EIO, EMFILE, ENFILE, ENOBUFS, ENOENT,
-    ENOMEM, ENOPROTOOPT, ENOSPC, ENOSYS, ENOTCONN, EOPNOTSUPP, EPERM, ESRCH, ETXTBSY, EWOULDBLOCK,
+    EACCES, EADDRINUSE, EAFNOSUPPORT, EAGAIN, EBUSY, ECONNREFUSED, EINTR, EINVAL, EIO, EMFILE, EMLINK, ENFILE, ENOBUFS,
+    ENOENT, ENOMEM, ENOPROTOOPT, ENOSPC, ENOSYS, ENOTCONN, EOPNOTSUPP, EPERM, ESRCH, ETXTBSY, EWOULDBLOCK,
 };
 
 /// What brk(2) answers where there is no memory: the end as it was, for which 0 does.
@@ -60,6 +60,8 @@ pub fn of(label: &str) -> Option<&'static [i32]> {
         "epoll_wait" | "poll" | "wait4" => &[EINTR],
         "execve" => &[ENOENT, EACCES, ENOMEM, ETXTBSY],
         "fchmod" | "chmod" | "unlink" | "rename" => &[EPERM],
+        // Not every file system has links.
+        "linkat" => &[EPERM, EMLINK, ENOSPC],
         "fcntl" if about.starts_with("F_DUPFD_CLOEXEC") => &[EMFILE],
         "fcntl" => &[EINVAL],
         "flock" => &[EWOULDBLOCK, EINTR],
