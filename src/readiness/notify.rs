@@ -103,10 +103,12 @@ impl NotifySocket {
             if ready!(self.socket.poll_recv_ready(context)).is_err() {
                 return Poll::Pending;
             }
-            match self
+            let received = self
                 .socket
-                .try_io(tokio::io::Interest::READABLE, || receive(self.socket.as_raw_fd()))
-            {
+                .try_io(tokio::io::Interest::READABLE, || receive(self.socket.as_raw_fd()));
+            let is_one = !matches!(&received, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+            self.counted.1 += u32::from(is_one);
+            match received {
                 Ok(Some(notice)) if notice.pid > 0 && (notice.user == 0 || believes(notice.user)) => {
                     return Poll::Ready(notice);
                 }
@@ -117,7 +119,7 @@ impl NotifySocket {
         }
     }
 
-    /// Counts one more, and waits if there were too many.
+    /// Waits if there were too many.
     fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let now = Instant::now();
         let (since, count) = &mut self.counted;
@@ -125,8 +127,7 @@ impl NotifySocket {
             (*since, *count) = (now, 0);
             self.rest = None;
         }
-        *count += 1;
-        if *count > MOST {
+        if *count >= MOST {
             let rest = self.rest.get_or_insert_with(|| Box::pin(sleep_until(*since + EACH)));
             ready!(rest.as_mut().poll(context));
         }
@@ -215,6 +216,23 @@ mod tests {
         ended.store(true, std::sync::atomic::Ordering::Relaxed);
         flood.join().unwrap();
         assert!(heard <= 7 * super::MOST, "{heard}");
+    }
+
+    /// To look and find nothing is no datagram.
+    #[tokio::test]
+    async fn however_often_it_is_looked_nothing_is_held_up() {
+        let address = Address::open().unwrap();
+        let name = address.name.trim_start_matches('@').to_owned();
+        let name = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
+        let mut socket = NotifySocket::hear(address).unwrap();
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        for _ in 0..10 * super::MOST {
+            assert!(socket.poll_next(&mut context, |_| true).is_pending());
+        }
+        assert!(socket.rest.is_none() && socket.counted.1 == 0);
+        let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        sender.send_to_addr(b"READY=1", &name).unwrap();
+        assert!(poll_fn(|context| socket.poll_next(context, |_| true)).await.is_ready());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{REAP_BATCH, Supervisor};
 use crate::{
-    machine::{Ending, Event, Fault, Role},
+    machine::{Ending, Event, Fault, Phase, Role},
     process::{
         reaper::{self, Look, Reaped},
         rest, terminal,
@@ -75,7 +75,9 @@ impl Supervisor {
                     }
                 }
                 Look::Stopped(pid, signal) => {
-                    if let Some(Task::Program(_)) = self.tasks.get(&pid) {
+                    // A stop has a deadline, which somebody has to keep.
+                    let runs = self.state.phase() == Phase::Running;
+                    if let (Some(Task::Program(_)), true) = (self.tasks.get(&pid), runs) {
                         terminal::stop_with(pid, signal);
                     }
                 }

@@ -80,7 +80,8 @@ impl<'a> Lines<'a> {
 
     fn entry(&mut self) -> Option<Result<(String, String), Wrong>> {
         loop {
-            let line = self.next()?.trim_ascii();
+            // Spaces at its end may belong to a quoted value.
+            let line = self.next()?.trim_ascii_start();
             if !line.is_empty() && !line.starts_with(b"#") {
                 let number = self.number;
                 return Some(self.pair(line).map_err(|why| Wrong { line: number, why }));
@@ -242,6 +243,7 @@ mod tests {
             ("A=", ""),
             ("A=\"one\ntwo # three\n\" # comment", "one\ntwo # three\n"),
             ("A='one\r\ntwo'", "one\ntwo"),
+            ("A='one  \n  two' ", "one  \n  two"),
         ] {
             assert_eq!(one(line), format!("A={value}"), "{line:?}");
         }

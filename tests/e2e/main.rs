@@ -18,6 +18,7 @@ mod binds;
 mod census;
 mod confirmed;
 mod control;
+mod control_found;
 mod crash;
 mod datagram_programs;
 mod datagrams;
