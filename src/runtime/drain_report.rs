@@ -14,7 +14,7 @@ impl Supervisor {
             busy,
             at_most_seconds = at_most.as_secs_f64(),
             setting = "SEGUE_DRAIN_TIMEOUT",
-            "busy connections are waited for before the program gets the stop signal"
+            "waiting for busy connections before sending the stop signal"
         );
     }
 

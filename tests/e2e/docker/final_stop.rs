@@ -58,10 +58,7 @@ fn an_event_stream_does_not_cost_the_program_its_cleanup() {
             begin.elapsed()
         );
         assert_eq!(container.stdout(), "cleaned up\n");
-        let told = container.line(
-            "busy connections are waited for before the program gets the stop signal",
-            1,
-        );
+        let told = container.line("waiting for busy connections before sending the stop signal", 1);
         assert_eq!(
             (&told["busy"], &told["at_most_seconds"]),
             (&1.into(), &15.0.into()),
