@@ -108,15 +108,11 @@ pub(super) fn verify(
     }
 }
 
-/// Its log is what is gone by: JSON, and no less than it tells by default.
+/// Its log is what is gone by: JSON, every turn, and with modules, which tell its lines from those of a program that logs in the
+/// same form.
 fn make_it_talk(environment: &mut Vec<(OsString, OsString)>) {
-    let more = ["debug", "trace"].map(OsString::from);
-    let level = environment
-        .iter()
-        .find(|(name, level)| name == "SEGUE_LOG" && more.contains(level));
-    let level = level.map_or_else(|| "info".into(), |(_, level)| level.clone());
     environment.retain(|(name, _)| name != "SEGUE_LOG" && name != "SEGUE_LOG_FORMAT");
-    environment.push(("SEGUE_LOG".into(), level));
+    environment.push(("SEGUE_LOG".into(), "debug,segue=debug".into()));
     environment.push(("SEGUE_LOG_FORMAT".into(), "json".into()));
 }
 
@@ -175,6 +171,7 @@ fn failed(options: &Options, why: &str, out: &mut dyn Write) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::value::{LogFilter, Value};
 
     fn asked(url: Option<&str>, vars: &[(&str, &str)]) -> Vec<String> {
         let vars = vars.iter().map(|(name, value)| (name.into(), value.into()));
@@ -205,15 +202,10 @@ mod tests {
 
     #[test]
     fn the_log_tells_enough() {
-        let level = |given: &str| {
-            let mut environment = vec![("SEGUE_LOG".into(), given.into()), ("A".into(), "b".into())];
-            make_it_talk(&mut environment);
-            assert_eq!(environment.len(), 3);
-            environment[1].1.clone().into_string().unwrap()
-        };
-        assert_eq!(
-            ["off", "warn", "debug", "segue=off"].map(level),
-            ["info", "info", "debug", "info"]
-        );
+        let mut environment = vec![("SEGUE_LOG".into(), "off".into()), ("A".into(), "b".into())];
+        make_it_talk(&mut environment);
+        let filter = environment[1].1.to_str().unwrap();
+        assert!(<LogFilter as Value>::parse(filter).unwrap().by_module);
+        assert_eq!(environment.len(), 3);
     }
 }

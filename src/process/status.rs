@@ -1,6 +1,11 @@
 //! READS what /proc/PID/status tells of a process or thread: its users, its capabilities, the signals that it catches.
 
+use std::{fs::File, io::Read};
+
 use super::sigset::SignalSet;
+
+/// Longer than the kernel writes it, in bytes.
+const LONGEST: u64 = 64 * 1024;
 
 /// CAP_NET_BIND_SERVICE of capabilities(7): ports below the unprivileged ones.
 pub const NET_BIND_SERVICE: u32 = 10;
@@ -68,7 +73,7 @@ impl Status {
 /// The status of a process or thread; `None` if it is gone.
 #[must_use]
 pub fn of(pid: i32) -> Option<Status> {
-    parse(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+    parse(&text(pid)?)
 }
 
 /// What matters of a thread that is traced.
@@ -87,7 +92,7 @@ pub struct OfTraced {
 /// The same of this thread; `None` if it is gone.
 #[must_use]
 pub fn of_traced(thread: i32) -> Option<OfTraced> {
-    let text = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    let text = text(thread)?;
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     Some(OfTraced {
         process: field("Tgid:")?.parse().ok()?,
@@ -100,7 +105,7 @@ pub fn of_traced(thread: i32) -> Option<OfTraced> {
 /// The numbers of a process, in this PID namespace and in those below it; the number itself if it is gone.
 #[must_use]
 pub fn numbers(pid: i32) -> Vec<i32> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let text = text(pid).unwrap_or_default();
     let numbers = text
         .lines()
         .find_map(|line| line.strip_prefix("NSpid:"))
@@ -109,32 +114,51 @@ pub fn numbers(pid: i32) -> Vec<i32> {
     [pid].into_iter().chain(numbers).collect()
 }
 
+/// As the kernel writes it, in two reads: programs wait in their calls while this is looked at.
+fn text(pid: i32) -> Option<String> {
+    let file = File::open(format!("/proc/{pid}/status")).ok()?;
+    let mut bytes = Vec::with_capacity(4096);
+    file.take(LONGEST).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 fn parse(text: &str) -> Option<Status> {
-    let field = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.map(str::trim)
-    };
-    let last = |name| field(name)?.split_whitespace().last()?.parse::<u32>().ok();
-    let mask = |name| u64::from_str_radix(field(name)?, 16).ok();
-    let only = |name| {
-        let mut numbers = field(name)?.split_whitespace();
-        let first = numbers.next()?;
-        numbers.take(2).all(|it| it == first).then(|| first.parse().ok())?
-    };
-    Some(Status {
-        user: last("Uid")?,
-        group: last("Gid")?,
-        process: field("Tgid")?.parse().ok()?,
-        only_user: only("Uid"),
-        only_group: only("Gid"),
-        filters: field("Seccomp_filters").and_then(|it| it.parse().ok()).unwrap_or(0),
-        sealed: field("NoNewPrivs") == Some("1"),
-        catches: SignalSet(mask("SigCgt")?),
-        capabilities: mask("CapEff")?,
-        permitted: field("CapPrm")
-            .and_then(|it| u64::from_str_radix(it, 16).ok())
-            .unwrap_or(0),
-    })
+    let mut status = Status::default();
+    let mut missing = 5;
+    for (name, value) in text.lines().filter_map(|line| line.split_once(':')) {
+        let value = value.trim();
+        let mask = || u64::from_str_radix(value, 16);
+        match name {
+            "Uid" => (status.user, status.only_user) = ids(value)?,
+            "Gid" => (status.group, status.only_group) = ids(value)?,
+            "Tgid" => status.process = value.parse().ok()?,
+            "SigCgt" => status.catches = SignalSet(mask().ok()?),
+            "CapEff" => status.capabilities = mask().ok()?,
+            "CapPrm" => {
+                status.permitted = mask().unwrap_or(0);
+                continue;
+            }
+            "Seccomp_filters" => {
+                status.filters = value.parse().unwrap_or(0);
+                continue;
+            }
+            "NoNewPrivs" => {
+                status.sealed = value == "1";
+                continue;
+            }
+            _ => continue,
+        }
+        missing -= 1;
+    }
+    (missing == 0).then_some(status)
+}
+
+/// Real, effective, saved, and that of the file system: the last, and the one that all of the first three are.
+fn ids(value: &str) -> Option<(u32, Option<u32>)> {
+    let numbers: Vec<u32> = value.split_ascii_whitespace().map_while(|it| it.parse().ok()).collect();
+    let (first, last) = (*numbers.first()?, *numbers.last()?);
+    let same = numbers.iter().take(3).all(|it| *it == first);
+    Some((last, same.then_some(first)))
 }
 
 #[cfg(test)]

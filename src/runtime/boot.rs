@@ -46,7 +46,6 @@ pub(super) struct Booted {
     pub(super) given: Vec<(&'static str, String)>,
     /// For the log, once there is one.
     pub(super) warnings: Vec<String>,
-    pub(super) is_init: bool,
     pub(super) doors: Doors,
 }
 
@@ -106,7 +105,6 @@ pub(super) fn boot(
         given_sockets,
         given,
         warnings,
-        is_init,
         doors,
     })
 }

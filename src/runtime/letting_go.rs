@@ -75,6 +75,13 @@ impl AsRawFd for Own {
 }
 
 impl Queues {
+    fn watch(&mut self, inode: u64, socket: BorrowedFd<'_>) {
+        let known = self.armed.get(&inode) == Some(&socket.as_raw_fd()) || self.suspects.contains_key(&inode);
+        if !known && let Err(error) = self.arm(inode, socket) {
+            tracing::warn!(%error, "cannot watch the queue of a listening socket");
+        }
+    }
+
     fn arm(&mut self, inode: u64, socket: BorrowedFd<'_>) -> io::Result<()> {
         if self.epoll.is_none() {
             self.epoll = Some(files::watch(Own(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?))?);
@@ -91,16 +98,20 @@ impl Queues {
 }
 
 impl Supervisor {
+    /// Watches the queues of this address, too. (Programs may have very many others.)
+    pub(super) fn watch_queues_at(&mut self, place: &Place) {
+        for (inode, socket) in self.sockets.watched_at(place) {
+            self.queues.watch(inode, socket);
+        }
+    }
+
     /// Watches the queues of those who get connections, and no others.
     pub(super) fn watch_queues(&mut self) {
         let queues = &mut self.queues;
         let mut wanted = HashSet::new();
         for (inode, socket) in self.sockets.watched().chain(self.paths.watched()) {
             wanted.insert(inode);
-            let known = queues.armed.get(&inode) == Some(&socket.as_raw_fd()) || queues.suspects.contains_key(&inode);
-            if !known && let Err(error) = queues.arm(inode, socket) {
-                tracing::warn!(%error, "cannot watch the queue of a listening socket");
-            }
+            queues.watch(inode, socket);
         }
         queues.armed.retain(|inode, _| wanted.contains(inode));
         queues.suspects.retain(|inode, _| wanted.contains(inode));
@@ -381,19 +392,6 @@ impl Supervisor {
         if let Some(calls) = &self.calls {
             calls.trapped.set_ports(self.sockets.ports());
             calls.trapped.leave_ports(self.sockets.datagrams.left());
-        }
-    }
-
-    /// Says that connections were lost that had waited for a generation to take them.
-    pub(super) fn warn_of_lost(&mut self, generation: u64) {
-        let lost = self.sockets.take_lost();
-        if lost > 0 {
-            tracing::warn!(
-                generation,
-                reset = lost,
-                remedy = "SEGUE_RESTART_MODE=overlap, or net.ipv4.tcp_migrate_req=1",
-                "connections were reset that waited for the program to listen again"
-            );
         }
     }
 }

@@ -115,7 +115,6 @@ async fn supervise(
         no_handover,
         warnings,
         given,
-        is_init,
         doors,
     } = booted;
     let upstream = Upstream::new(&environment);
@@ -178,6 +177,7 @@ async fn supervise(
     log::set_up(
         boot::form(&supervisor.settings),
         supervisor.settings.log.targets.clone(),
+        supervisor.settings.log.by_module,
     );
     if let Some(why) = &supervisor.desk.no_handover {
         trapping::tell_no_handover(why);
@@ -187,9 +187,6 @@ async fn supervise(
     }
     for warning in warnings {
         tracing::warn!(warning, "a setting is probably not what was meant");
-    }
-    if !is_init {
-        tracing::info!(pid = std::process::id(), "not PID 1: gathering orphans as a subreaper");
     }
     supervisor.tell(&first);
     let adopted = supervisor.sockets.adopted();

@@ -26,6 +26,7 @@ mod letting_go;
 mod life;
 mod listens;
 mod memory;
+mod noteworthy;
 mod own_sockets;
 mod panics;
 mod perform;

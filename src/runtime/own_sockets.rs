@@ -346,7 +346,7 @@ impl Supervisor {
         }
         self.warn_of_lost(generation);
         self.sweep(generation);
-        self.watch_queues();
+        self.watch_queues_at(&joined.place);
         self.watch_holder(joined.held.holder.0);
     }
 

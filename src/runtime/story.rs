@@ -1,11 +1,17 @@
-//! TELLS what happened: one log line per turn of the machine, so that the lines together are an incident's story.
+//! LOGS what happened: at level debug one line per turn of the machine, and by default those that `noteworthy` picks, so that
+//! the lines together are an incident's story.
 
 use std::path::Path;
 
-use super::{Supervisor, choosing::Chosen, picture::name_of_phase};
+use super::{
+    Supervisor,
+    choosing::Chosen,
+    noteworthy::{self, Context, Level},
+    picture::name_of_phase,
+};
 use crate::{
     machine::{Action, Ending, Event, Outcome, Phase, Report},
-    settings::value::TerminationLog,
+    settings::value::{RestartPolicy, TerminationLog},
     telemetry::termination,
 };
 
@@ -31,37 +37,45 @@ impl Supervisor {
             self.last_reason = why;
         }
         let generation = event.generation();
-        let actions = actions.iter().map(say).collect::<Vec<_>>().join(", ");
-        let (before, after) = (name_of_phase(*before), name_of_phase(*after));
+        let level = noteworthy::level(event, self.context(turn));
+        // How the machine came to it is for those who ask for every turn.
+        let told = tracing::enabled!(tracing::Level::DEBUG).then(|| {
+            let actions = actions.iter().map(say).collect::<Vec<_>>().join(", ");
+            (actions, name_of_phase(*before), name_of_phase(*after))
+        });
+        let (actions, before, after) = told.map_or((None, None, None), |it| (Some(it.0), Some(it.1), Some(it.2)));
+        // By its notification and by its port, or it sends READY=1 more than once.
+        let is_known = matches!(event, Event::BecameReady { .. }) && turn.actions.is_empty();
+        let message = if is_known {
+            "generation is ready: known already"
+        } else {
+            event.headline()
+        };
         macro_rules! line {
-            ($level:ident, $message:literal) => {
-                tracing::$level!(generation, detail, actions, before, after, $message)
+            ($level:ident) => {
+                tracing::$level!(generation, detail, actions, before, after, "{message}")
             };
         }
-        match event {
-            Event::Booted => line!(info, "segue is set up"),
-            Event::Prepared { outcome: Ok(()), .. } => line!(info, "pre-start command succeeded"),
-            Event::Prepared { outcome: Err(_), .. } => line!(warn, "pre-start command failed"),
-            Event::Started { .. } => line!(info, "generation started"),
-            Event::NotStarted { .. } => line!(error, "generation could not be started"),
-            Event::BeganToListen { .. } => line!(debug, "generation listens"),
-            // By its notification and by its port, or it sends READY=1 more than once.
-            Event::BecameReady { .. } if actions.is_empty() => line!(debug, "generation is ready: known already"),
-            Event::BecameReady { .. } => line!(info, "generation became ready"),
-            Event::AddressesAwaited { awaited: true, .. } => line!(debug, "addresses of the predecessor are awaited"),
-            Event::AddressesAwaited { awaited: false, .. } => {
-                line!(debug, "no address of the predecessor is awaited any more");
-            }
-            Event::Exited { .. } => line!(info, "program ended"),
-            Event::Emptied { .. } => line!(info, "generation is gone"),
-            Event::Drained { .. } => line!(info, "connections are finished"),
-            Event::SignalReceived { .. } => line!(info, "signal received"),
-            Event::RestartRequested { .. } => line!(info, "restart requested"),
-            Event::DrainRequested => line!(info, "drain requested"),
-            Event::StopRequested => line!(info, "stop requested"),
-            Event::PostStopEnded => line!(info, "post-stop command ended"),
-            Event::TimePassed if actions.is_empty() => line!(debug, "time passed"),
-            Event::TimePassed => line!(info, "time passed"),
+        let first_ready = matches!(event, Event::BecameReady { generation: 1 }) && level == Level::Info;
+        if first_ready && std::process::id() != 1 {
+            tracing::info!(pid = std::process::id(), "not PID 1: gathering orphans as a subreaper");
+        }
+        match level {
+            Level::Debug => line!(debug),
+            Level::Info => line!(info),
+            Level::Warn => line!(warn),
+            Level::Error => line!(error),
+        }
+    }
+
+    fn context(&self, turn: &Turn) -> Context {
+        let it = turn.event.generation().and_then(|number| self.generations.get(&number));
+        let age = it.and_then(|it| it.began_at.elapsed().ok()).unwrap_or_default();
+        Context {
+            acts: !turn.actions.is_empty(),
+            is_first_run: self.state.last_generation() == 1 && !matches!(turn.before, Phase::Stopping { .. }),
+            proved_itself: it.is_some_and(|it| it.ready.is_some()) || age >= self.settings.stable_delay,
+            is_restarted: self.settings.restart != RestartPolicy::Never,
         }
     }
 

@@ -19,6 +19,19 @@ use crate::handover::{
 };
 
 impl Supervisor {
+    /// Says that connections were lost that had waited for a generation to take them.
+    pub(super) fn warn_of_lost(&mut self, generation: u64) {
+        let lost = self.sockets.take_lost();
+        if lost > 0 {
+            tracing::warn!(
+                generation,
+                reset = lost,
+                remedy = "SEGUE_RESTART_MODE=overlap, or net.ipv4.tcp_migrate_req=1",
+                "connections were reset that waited for the program to listen again"
+            );
+        }
+    }
+
     /// Connections wait for a generation to listen here: it is given the socket that they wait in, if it could not notice the
     /// exchange.
     pub(super) fn give_waiting(

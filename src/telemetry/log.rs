@@ -1,5 +1,5 @@
 //! SETS UP tracing: text for a person at a terminal, else one JSON object per line. Messages are constant, values are
-//! fields, times are RFC 3339 in UTC.
+//! fields, times are RFC 3339 in UTC. The module is named (`target`) only for those who filter by module.
 
 use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt};
 
@@ -15,12 +15,12 @@ pub enum Form {
 }
 
 /// Makes this process log. Only the first call counts.
-pub fn set_up(form: Form, filter: Targets) {
+pub fn set_up(form: Form, filter: Targets, names_module: bool) {
     let writer = || Stderr;
     let lines: Box<dyn Layer<_> + Send + Sync> = match form {
         Form::Text => fmt::layer()
             .with_ansi(false)
-            .with_target(false)
+            .with_target(names_module)
             .with_writer(writer)
             .boxed(),
         Form::Json => {
@@ -28,7 +28,8 @@ pub fn set_up(form: Form, filter: Targets) {
                 .json()
                 .flatten_event(true)
                 .with_current_span(false)
-                .with_span_list(false);
+                .with_span_list(false)
+                .with_target(names_module);
             json.with_writer(writer).boxed()
         }
     };

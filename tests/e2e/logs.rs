@@ -4,11 +4,12 @@ use std::fs;
 
 use crate::support::{
     directory,
-    segue::{As, BOTH, Recipe},
+    segue::{As, BOTH, Recipe, Segue},
+    wait::until,
 };
 
 #[test]
-fn a_life_is_told_in_one_line_per_turn() {
+fn a_life_is_told_by_what_is_noteworthy() {
     let mut segue = Recipe::new(As::Init, ["sleep", "1000"])
         .set("SEGUE_LOG", "info")
         .set("SEGUE_PROBATION", "10ms")
@@ -34,13 +35,10 @@ fn a_life_is_told_in_one_line_per_turn() {
         .map(|line| line["message"].as_str().unwrap().to_owned())
         .collect();
     let expected = [
-        "segue is set up",
-        "generation started",
         "generation became ready",
         "restart requested",
         "generation started",
         "generation became ready",
-        "time passed",
         "connections are finished",
         "program ended",
         "generation is gone",
@@ -62,9 +60,58 @@ fn off_is_silent_and_text_is_for_people() {
         .set("SEGUE_LOG_FORMAT", "text")
         .run();
     assert!(
-        segue.stderr().contains("INFO segue is set up") && segue.log().is_empty(),
+        segue.stderr().contains("DEBUG segue is set up") && segue.log().is_empty(),
         "{}",
         segue.stderr()
+    );
+}
+
+/// An empty value means unset: the default level.
+fn by_default(how: As, program: &str) -> Recipe {
+    Recipe::plain(how, ["sh", "-c", program]).set("SEGUE_LOG", "")
+}
+
+/// As the entrypoint of `docker run image ls`: the program's own output is all there is.
+#[test]
+fn a_one_off_command_leaves_no_line_by_default() {
+    for how in BOTH {
+        for program in [
+            "true",
+            "exit 3",
+            "ls / > /dev/null",
+            "sleep 0.2 & wait",
+            "kill -WINCH $PPID; sleep 0.2",
+        ] {
+            let run = by_default(how, program).run();
+            assert_eq!(run.stderr(), "", "{program}");
+        }
+    }
+}
+
+#[test]
+fn crashes_and_stops_are_logged_by_default() {
+    let levels = |segue: &Segue, message: &str| -> Vec<String> {
+        let lines = segue.log().into_iter().filter(|line| line["message"] == message);
+        lines.map(|line| line["level"].as_str().unwrap().to_owned()).collect()
+    };
+    let crashed = by_default(As::Init, "kill -SEGV $$").run();
+    assert_eq!(levels(&crashed, "program ended"), ["WARN"]);
+    let served = by_default(As::Init, "sleep 0.1; exit 1")
+        .set("SEGUE_READY", "started")
+        .run();
+    assert_eq!(levels(&served, "program ended"), ["WARN"]);
+    let files = directory();
+    let waiting = by_default(As::Init, "trap 'exit 0' TERM; touch begun; while :; do sleep 0.1; done");
+    let mut stopped = waiting.within(files.path()).start();
+    until("it runs", || files.path().join("begun").exists().then_some(()));
+    stopped.signal(libc::SIGTERM);
+    stopped.wait();
+    assert_eq!(levels(&stopped, "stop requested"), ["INFO"]);
+    assert_eq!(levels(&stopped, "program ended"), ["INFO"]);
+    let lines = stopped.log();
+    assert!(
+        lines.iter().all(|line| line.get("target").is_none()),
+        "no module's name: {lines:?}"
     );
 }
 

@@ -153,6 +153,11 @@ impl Sockets {
         self.own().flat_map(Group::watched).chain(self.datagrams.watched())
     }
 
+    /// The same of this place.
+    pub fn watched_at(&self, place: &Place) -> impl Iterator<Item = (u64, BorrowedFd<'_>)> {
+        self.at(place).flat_map(Group::watched)
+    }
+
     /// This process was seen to hold the socket.
     pub fn note_holder(&mut self, inode: u64, holder: (i32, RawFd)) {
         self.own_mut().for_each(|group| group.note_holder(inode, holder));

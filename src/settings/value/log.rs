@@ -18,6 +18,8 @@ pub struct LogFilter {
     pub targets: Targets,
     /// The level of every module that is not named.
     pub level: LevelFilter,
+    /// Modules are named, so that lines tell theirs.
+    pub by_module: bool,
 }
 
 impl Value for LogFilter {
@@ -28,6 +30,7 @@ impl Value for LogFilter {
     fn parse(text: &str) -> Result<Self, Reason> {
         let parts = || text.split(',').map(str::trim).filter(|part| !part.is_empty());
         let mut level = LevelFilter::OFF;
+        let mut by_module = false;
         for part in parts() {
             let (module, word) = part
                 .rsplit_once('=')
@@ -37,7 +40,7 @@ impl Value for LogFilter {
             }
             match module {
                 Some("") => return Err("no module before the equals sign, such as segue::machine=debug".into()),
-                Some(_) => {}
+                Some(_) => by_module = true,
                 None => level = LevelFilter::from_str(word).unwrap_or(level),
             }
         }
@@ -50,6 +53,7 @@ impl Value for LogFilter {
                 text: text.to_owned(),
                 targets,
                 level,
+                by_module,
             }),
             Err(error) => Err(format!("{error}, give levels such as info,segue::machine=debug").into()),
         }
