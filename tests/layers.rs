@@ -54,7 +54,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
 ];
 
 /// The files below which lies the kernel.
-const UNSAFE: [&str; 21] = [
+const UNSAFE: [&str; 23] = [
     "handover/facts.rs",
     "handover/options.rs",
     "handover/steering.rs",
@@ -63,11 +63,12 @@ const UNSAFE: [&str; 21] = [
     "handover/trapped/task.rs",
     "handover/trapped/tracer/aarch64.rs",
     "handover/trapped/tracer/request.rs",
-    "handover/user.rs",
     "http/systemd/listen_fds.rs",
     "main.rs",
+    "process/attribute.rs",
     "process/file_type.rs",
     "process/files.rs",
+    "process/identity.rs",
     "process/privileges.rs",
     "process/reaper.rs",
     "process/send.rs",
@@ -75,6 +76,7 @@ const UNSAFE: [&str; 21] = [
     "process/sigset.rs",
     "process/spawn.rs",
     "process/trap.rs",
+    "process/user.rs",
     "telemetry/stderr.rs",
 ];
 /// A tracer is the only one who can wait for a thread that died while it was traced.

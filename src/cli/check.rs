@@ -14,7 +14,7 @@ use super::find::{find, status};
 use super::settings::finish;
 use crate::control::status::Setting;
 use crate::process::lookup;
-use crate::runtime::environment;
+use crate::runtime::{boot, environment};
 use crate::settings::value::{Address, Admin, Control, Ready, TerminationLog, WatchAction};
 use crate::settings::{Reading, Settings, read, redacted};
 
@@ -50,6 +50,9 @@ pub fn check(
             let inherited_sockets = variable("LISTEN_FDS").is_some_and(|value| !value.is_empty());
             faults.extend(settings.cross_check(inherited_sockets).iter().map(ToString::to_string));
             surroundings(&settings, &given, path, &mut faults);
+            let (wrong, doubtful) = environment::check(&vars, &settings);
+            faults.extend(wrong);
+            missing.extend(doubtful);
             let paths = settings.watch.iter().map(|it| &it.0).filter(|path| !path.exists());
             missing.extend(paths.map(|path| format!("SEGUE_WATCH={path:?}: not there, it will be waited for")));
             let addresses = settings.listen.len() + settings.proxy.len();
@@ -94,8 +97,8 @@ fn surroundings(settings: &Settings, given: &[(&'static str, String)], path: Opt
     };
     let commands = [
         ("SEGUE_READY", ready),
-        ("SEGUE_PRE_START", settings.pre_start.as_ref()),
-        ("SEGUE_POST_STOP", settings.post_stop.as_ref()),
+        ("SEGUE_PRE_START", settings.pre_start.as_ref().map(|hook| &hook.command)),
+        ("SEGUE_POST_STOP", settings.post_stop.as_ref().map(|hook| &hook.command)),
         ("SEGUE_WATCH_ACTION", watch),
     ];
     for (name, command) in commands {
@@ -106,7 +109,7 @@ fn surroundings(settings: &Settings, given: &[(&'static str, String)], path: Opt
             faults.push(format!("{name}={word:?}: {error}"));
         }
     }
-    faults.extend(environment::check(&settings.env_files));
+    faults.extend(boot::identity(settings).err());
     if let TerminationLog::Path(file) = &settings.termination_log
         && let Err(reason) = writable(file)
     {
@@ -247,7 +250,7 @@ mod tests {
             &[
                 ("SEGUE_ENV_FILES", &format!("{there},{there}/missing.env")),
                 ("SEGUE_TERMINATION_LOG", &format!("{there}/missing/log")),
-                ("SEGUE_PRE_START", "/nonexistent now"),
+                ("SEGUE_POST_STOP", "/nonexistent now"),
                 ("SEGUE_READY", "exec:/nonexistent"),
             ],
             false,

@@ -4,7 +4,10 @@
 use std::ffi::OsString;
 
 use super::arguments::Answer;
-use crate::settings::{Settings, value::Value};
+use crate::settings::{
+    Settings,
+    value::{Signal, Value},
+};
 
 /// The names under which segue is taken for one of these. Docker looks for `tini version` in the answer to `--version`.
 pub(super) const NAMES: [&str; 3] = ["tini", "docker-init", "catatonit"];
@@ -20,6 +23,8 @@ pub(super) struct Options {
     quiet: bool,
     /// `-e`: exit codes reported as 0.
     success: Vec<u8>,
+    /// `-p`: what segue gets when its parent ends.
+    parent_death: Option<Signal>,
 }
 
 impl Options {
@@ -27,6 +32,7 @@ impl Options {
     pub(super) fn apply(&self, settings: &mut Settings) {
         settings.stop_group |= self.group;
         settings.success_codes.codes.extend(&self.success);
+        settings.parent_death_signal = self.parent_death.or(settings.parent_death_signal);
         let level = match self.verbose {
             // The others say nothing unless something is wrong.
             0 if self.quiet && std::env::var_os("SEGUE_LOG").is_none() => "warn",
@@ -82,8 +88,9 @@ pub(super) fn parse(name: &str, words: Vec<OsString>) -> Result<(Vec<OsString>, 
                     .push(code.ok_or_else(|| Answer::usage("-e takes an exit code, 0 to 255"))?);
             }
             Some("-p") => {
-                let message = "-p (a signal when the parent dies) is not supported; leave it out";
-                return Err(Answer::usage(message));
+                let signal = words.next().and_then(|signal| Signal::parse(signal.to_str()?).ok());
+                let message = "-p takes a signal, such as SIGTERM";
+                options.parent_death = Some(signal.ok_or_else(|| Answer::usage(message))?);
             }
             Some(option) if option.starts_with('-') => {
                 return Err(Answer::usage(format!(

@@ -19,4 +19,3 @@ pub mod refuser;
 pub mod sockets;
 pub mod steering;
 pub mod trapped;
-pub mod user;

@@ -7,8 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::user::or_as_user;
 use crate::process::status;
+use crate::process::user::or_as_user;
 
 /// What `read` makes of each of them, given its number and its link. `NotFound`: the process is gone; any other error: its
 /// files cannot be looked at. A file that is closed meanwhile is left out.

@@ -64,6 +64,10 @@ impl Again<'_> {
             no_input: false,
             trap: None,
             expendable: false,
+            attributes: &[],
+            identity: None,
+            directory: None,
+            dies_with_us: false,
         };
         let (pid, pidfd, _, verdict) = spawn::spawn(&plan)?.into_parts();
         // With `at_once` it has been executed, or could not be, by the time that spawn returns.

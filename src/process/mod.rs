@@ -1,8 +1,10 @@
 //! RUNS processes: starts, signals and reaps them. The only half of segue that knows a pid.
 
 pub mod again;
+pub mod attribute;
 pub mod file_type;
 pub(crate) mod files;
+pub mod identity;
 pub mod inherited;
 pub(crate) mod lookup;
 pub mod pid_file;
@@ -19,4 +21,5 @@ pub mod status;
 pub mod terminal;
 pub mod trap;
 pub mod tree;
+pub mod user;
 mod verdict;

@@ -51,6 +51,8 @@ pub fn exec_fault(name: &OsStr, path: Option<&OsStr>, directory: Option<&Path>, 
         }
         (Step::Trap, _) => (71, super::trap::refusal(fault.errno)),
         (Step::Files, _) => (126, format!("its sockets cannot be passed: {}", errno.desc())),
+        // Settings ask for these, and are named by those who know them.
+        (Step::Attribute | Step::User | Step::OwnDirectory, _) => (78, errno.desc().to_owned()),
         (Step::Exec, nix::Error::ENOENT | nix::Error::ENOTDIR) => (
             127,
             found()

@@ -11,6 +11,8 @@ use std::{
 
 use nix::unistd::Pid;
 
+use super::{status, user};
+
 fn result(returned: libc::c_long) -> io::Result<()> {
     if returned == -1 {
         Err(io::Error::last_os_error())
@@ -22,6 +24,21 @@ fn result(returned: libc::c_long) -> io::Result<()> {
 /// To one process of ours. Until it is reaped (and only segue reaps it) its number is not given to another, so that
 /// the number is safe on kernels without pidfds too.
 pub fn to_child(pid: Pid, pidfd: Option<BorrowedFd<'_>>, signal: i32, value: Option<usize>) -> io::Result<()> {
+    as_its_user(pid, || send(pid, pidfd, signal, value))
+}
+
+/// Root without CAP_KILL may not signal a program of another user; as that user it may.
+fn as_its_user(pid: Pid, send: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    match send() {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => match status::of(pid.as_raw()) {
+            Some(status) => user::or_as_user(&status, send),
+            None => Err(error),
+        },
+        sent => sent,
+    }
+}
+
+fn send(pid: Pid, pidfd: Option<BorrowedFd<'_>>, signal: i32, value: Option<usize>) -> io::Result<()> {
     match (pidfd, value) {
         (_, Some(value)) => {
             let value = libc::sigval {
@@ -49,8 +66,10 @@ pub fn to_group(leader: Pid, signal: i32) -> io::Result<()> {
     if leader.as_raw() <= 1 {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
-    // SAFETY: numbers only; the number is positive, so this is one group and never "everybody".
-    result(unsafe { libc::kill(-leader.as_raw(), signal) }.into())
+    as_its_user(leader, || {
+        // SAFETY: numbers only; the number is positive, so this is one group and never "everybody".
+        result(unsafe { libc::kill(-leader.as_raw(), signal) }.into())
+    })
 }
 
 fn by_pidfd(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
@@ -81,6 +100,18 @@ pub fn become_subreaper() -> io::Result<()> {
     let unused: libc::c_ulong = 0;
     // SAFETY: numbers only.
     result(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1 as libc::c_ulong, unused, unused, unused) }.into())
+}
+
+/// This process gets the signal when its parent ends; at once, if that has just ended.
+pub fn when_parent_dies(signal: i32) -> io::Result<()> {
+    let parent = nix::unistd::getppid();
+    let number = libc::c_ulong::from(signal.unsigned_abs());
+    // SAFETY: numbers only.
+    result(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, number) }.into())?;
+    if nix::unistd::getppid() == parent {
+        return Ok(());
+    }
+    by_number(nix::unistd::getpid(), signal)
 }
 
 /// Time since boot, in clock ticks, as /proc/PID/stat counts a process's start.

@@ -16,6 +16,8 @@ use nix::unistd::Pid;
 
 pub use super::verdict::{ExecFault, Step, Verdict};
 use super::{
+    attribute::{self, Attribute},
+    identity::{self, Identity},
     inherited::Inherited,
     sigset,
     sigset::SignalSet,
@@ -52,6 +54,14 @@ pub struct Plan<'a> {
     pub trap: Option<Trap<'a>>,
     /// Is it the first to go when memory is short (`oom_score_adj`, proc(5)), before any that is there already?
     pub expendable: bool,
+    /// Attributes other than segue's own.
+    pub attributes: &'a [Attribute],
+    /// Who it becomes; `None`: it stays who segue is.
+    pub identity: Option<Identity>,
+    /// Its own directory, entered as that user.
+    pub directory: Option<CString>,
+    /// Is it killed when segue is?
+    pub dies_with_us: bool,
 }
 
 /// The environment entry that the child stamps with its pid.
@@ -87,6 +97,7 @@ pub fn spawn(plan: &Plan<'_>) -> io::Result<Launch> {
     let shell_pointers = shell(plan);
     let mut child = Child {
         plan,
+        parent: nix::unistd::getpid().as_raw(),
         report: report.as_raw_fd(),
         channel: channel.as_ref().map_or(-1, |channel| channel.child.as_raw_fd()),
         stamp,
@@ -97,7 +108,8 @@ pub fn spawn(plan: &Plan<'_>) -> io::Result<Launch> {
 
     // Not filled, so that only what is used of it costs anything.
     let mut stack = Vec::<u8>::with_capacity(STACK);
-    let sharing = if plan.at_once {
+    // A process that has become another user must not do so on this one's memory: whoever may look at it may look at ours.
+    let sharing = if plan.at_once && plan.identity.is_none() {
         libc::CLONE_VM | libc::CLONE_VFORK
     } else {
         0
@@ -163,20 +175,6 @@ fn pointers(items: impl Iterator<Item = *const c_char>) -> Vec<*const c_char> {
 /// The highest `oom_score_adj`.
 pub const EXPENDABLE: &str = "1000";
 
-/// The kernel kills the process with the highest score, and this is the highest. Raising one's own score needs no privilege; if it fails,
-/// the kernel chooses as usual.
-fn put_forward_to_the_oom_killer() {
-    // SAFETY: a C string constant.
-    let file = unsafe { libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) };
-    if file >= 0 {
-        // SAFETY: constant bytes, and the file that was opened above.
-        unsafe {
-            libc::write(file, EXPENDABLE.as_ptr().cast(), EXPENDABLE.len());
-            libc::close(file);
-        }
-    }
-}
-
 /// `sh CANDIDATE ARG…`: what execvp(3) does with a text that names no interpreter. The candidate is put in later.
 fn shell(plan: &Plan<'_>) -> Vec<*const c_char> {
     let arguments = plan.arguments.iter().skip(1).map(|argument| argument.as_ptr());
@@ -195,6 +193,7 @@ impl Launch {
 /// panic.
 struct Child<'a> {
     plan: &'a Plan<'a>,
+    parent: libc::pid_t,
     report: RawFd,
     channel: RawFd,
     stamp: *mut u8,
@@ -207,15 +206,19 @@ impl Child<'_> {
     fn run(&mut self) -> ! {
         let fault = self.become_program();
         let [a, b, c, d] = fault.errno.to_ne_bytes();
-        let message = [fault.step as u8, a, b, c, d];
-        // SAFETY: `message` is five readable bytes; the report is our own end of the pipe.
+        let message = [fault.step as u8, fault.index, a, b, c, d];
+        // SAFETY: `message` is six readable bytes; the report is our own end of the pipe.
         unsafe { libc::write(self.report, message.as_ptr().cast(), message.len()) };
         // SAFETY: no exit handlers run, which belong to the parent.
         unsafe { libc::_exit(127) }
     }
 
     fn become_program(&mut self) -> ExecFault {
-        let fault = |step| ExecFault { step, errno: errno() };
+        let fault = |step| ExecFault {
+            step,
+            index: 0,
+            errno: errno(),
+        };
         // SAFETY: both are system calls without pointers. A failure (a session leader) leaves the group as it was.
         unsafe {
             if self.plan.session {
@@ -249,12 +252,36 @@ impl Child<'_> {
             unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
         }
         self.stamp_pid();
+        for (index, attribute) in (0..).zip(self.plan.attributes) {
+            if !attribute.change.apply() {
+                return ExecFault {
+                    index,
+                    ..fault(Step::Attribute)
+                };
+            }
+        }
         if self.plan.expendable {
-            put_forward_to_the_oom_killer();
+            // The kernel kills the process with the highest score. If this fails, it chooses as usual.
+            attribute::write_oom_score(EXPENDABLE);
+        }
+        if let Some(identity) = &self.plan.identity
+            && !identity.take_on()
+        {
+            return fault(Step::User);
+        }
+        // After the user, whose change takes it away.
+        if self.plan.dies_with_us && !identity::die_with(self.parent) {
+            return fault(Step::Exec);
+        }
+        if let Some(directory) = &self.plan.directory
+            && !enter(directory)
+        {
+            return fault(Step::OwnDirectory);
         }
         sigset::set_mask(self.plan.inherited.mask);
         ExecFault {
             step: Step::Exec,
+            index: 0,
             errno: self.exec(),
         }
     }
@@ -262,8 +289,7 @@ impl Child<'_> {
     /// A directory that cannot be named (it was removed) is still the one that the fork left us in, the first time.
     fn enter_directory(&self) -> bool {
         match &self.plan.inherited.directory {
-            // SAFETY: a C string that outlives the call.
-            Some(directory) => unsafe { libc::chdir(directory.as_ptr()) == 0 },
+            Some(directory) => enter(directory),
             None => true,
         }
     }
@@ -348,6 +374,11 @@ impl Child<'_> {
         }
         if denied { libc::EACCES } else { last }
     }
+}
+
+fn enter(directory: &CStr) -> bool {
+    // SAFETY: a C string that outlives the call.
+    unsafe { libc::chdir(directory.as_ptr()) == 0 }
 }
 
 fn errno() -> i32 {

@@ -7,6 +7,8 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 pub struct ExecFault {
     /// What was being done.
     pub step: Step,
+    /// Which attribute, where one could not be set.
+    pub index: u8,
     /// How it failed.
     pub errno: i32,
 }
@@ -23,6 +25,12 @@ pub enum Step {
     Exec = 3,
     /// Having its calls trapped.
     Trap = 4,
+    /// Having an attribute that a setting gives it.
+    Attribute = 5,
+    /// Becoming another user.
+    User = 6,
+    /// Entering a directory of its own.
+    OwnDirectory = 7,
 }
 
 /// The reading end of the pipe that tells how the exec came out.
@@ -39,19 +47,23 @@ impl Verdict {
     /// `None` while it is open.
     #[must_use]
     pub fn read(&self) -> Option<Result<(), ExecFault>> {
-        let mut bytes = [0_u8; 5];
+        let mut bytes = [0_u8; 6];
         match nix::unistd::read(&self.0, &mut bytes) {
             Ok(0) => Some(Ok(())),
             Ok(_) => {
-                let [step, errno @ ..] = bytes;
+                let [step, index, errno @ ..] = bytes;
                 let step = match step {
                     1 => Step::Directory,
                     2 => Step::Files,
                     4 => Step::Trap,
+                    5 => Step::Attribute,
+                    6 => Step::User,
+                    7 => Step::OwnDirectory,
                     _ => Step::Exec,
                 };
                 Some(Err(ExecFault {
                     step,
+                    index,
                     errno: i32::from_ne_bytes(errno),
                 }))
             }

@@ -5,7 +5,12 @@ use std::{ffi::OsString, path::Path};
 
 use nix::unistd::getpid;
 
-use super::{doors::Doors, front::Front, trapping::Trapping};
+use super::{
+    doors::Doors,
+    front::Front,
+    identity::{self, Decision},
+    trapping::Trapping,
+};
 use crate::{
     handover::{inherited, listener::Place, sockets::Sockets},
     machine::{Limits, Mode, Policy},
@@ -46,6 +51,8 @@ pub(super) struct Booted {
     pub(super) given: Vec<(&'static str, String)>,
     /// For the log, once there is one.
     pub(super) warnings: Vec<String>,
+    /// The same, of what is no fault.
+    pub(super) note: Option<String>,
     pub(super) doors: Doors,
 }
 
@@ -75,6 +82,12 @@ pub(super) fn boot(
         return Err(refused(faults.iter().map(ToString::to_string).collect()));
     }
     let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    let note = identity(&settings).map_err(|why| refused(vec![why]))?;
+    if let Some(signal) = settings.parent_death_signal
+        && let Err(error) = send::when_parent_dies(signal.number())
+    {
+        warnings.push(format!("SEGUE_PARENT_DEATH_SIGNAL: {error}"));
+    }
 
     let is_init = getpid().as_raw() == 1;
     if !is_init && let Err(error) = send::become_subreaper() {
@@ -105,8 +118,18 @@ pub(super) fn boot(
         given_sockets,
         given,
         warnings,
+        note,
         doors,
     })
+}
+
+/// As whom the program is to run: a mistake is told before anything starts. There may be something to know about it.
+pub(crate) fn identity(settings: &Settings) -> Result<Option<String>, String> {
+    let Some(user) = &settings.user else { return Ok(None) };
+    match identity::decide(user, settings.supplementary_groups.as_ref()) {
+        Ok(Decision::Become(_, _, note) | Decision::Stay(note)) => Ok(note.map(|note| format!("SEGUE_USER: {note}"))),
+        Err(why) => Err(format!("SEGUE_USER: {why}")),
+    }
 }
 
 /// Are the program's own binds to be answered? `auto` is transparent where no sockets are declared.

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     ffi::{CString, OsStr, OsString},
-    fs,
+    fs, io,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
@@ -12,7 +12,11 @@ use std::{
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::dotenv;
-use crate::{handover::inherited, process::regular, settings::PREFIX};
+use crate::{
+    handover::inherited,
+    process::regular,
+    settings::{PREFIX, Settings, value::Secret},
+};
 
 /// The longest file that is read: more than the kernel takes of variables in all (6 MiB).
 const MOST: usize = 8 << 20;
@@ -36,15 +40,62 @@ pub(super) enum Fault {
         name: OsString,
         longest: usize,
     },
+    #[error("SEGUE_SECRETS: {name}: {why}")]
+    Secret { name: String, why: String },
 }
 
-/// What is wrong with these files, if anything is: they are read as for a generation, and nothing is kept.
-pub(crate) fn check(paths: &[PathBuf]) -> Vec<String> {
-    let wrong = |path: &PathBuf| {
-        let mut environment = Environment(BTreeMap::new());
-        environment.read_files(std::slice::from_ref(path), None).err()
+/// Which files must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Files {
+    /// All that settings name.
+    All,
+    /// None: what is asked for is to make them.
+    ThoseThatAreThere,
+}
+
+impl Files {
+    fn forgive(self, fault: Fault) -> Result<(), Fault> {
+        match self {
+            Files::All => Err(fault),
+            Files::ThoseThatAreThere => {
+                tracing::debug!(%fault, "a hook does without");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What is wrong with the files of variables and secrets, and which of them contradict a variable that is set: they are read as for
+/// a generation, and nothing is kept. What SEGUE_PRE_START may make is not missed.
+pub(crate) fn check(all: &[(OsString, OsString)], settings: &Settings) -> (Vec<String>, Vec<String>) {
+    let mut environment = Environment::inherited(all, false, false);
+    let (mut faults, mut warnings) = (Vec::new(), Vec::new());
+    let mut note = |fault: Fault| {
+        let missing = matches!(&fault, Fault::Unreadable { error, .. } if error.kind() == io::ErrorKind::NotFound);
+        if !(missing && settings.pre_start.is_some()) {
+            faults.push(fault.to_string());
+        }
     };
-    paths.iter().filter_map(wrong).map(|fault| fault.to_string()).collect()
+    for path in &settings.env_files {
+        let mut read = Environment(BTreeMap::new());
+        if let Err(fault) = read.read_files(std::slice::from_ref(path), None) {
+            note(fault);
+            continue;
+        }
+        for (name, value) in read.0 {
+            if environment.0.get(&name).is_some_and(|set| *set != value) {
+                let path = path.display();
+                warnings.push(format!(
+                    "SEGUE_ENV_FILES: {path} has another value of {name:?} than is set, and wins"
+                ));
+            }
+            environment.0.insert(name, value);
+        }
+    }
+    for secret in &settings.secrets {
+        environment.read_secret(secret, None).unwrap_or_else(&mut note);
+    }
+    (faults, warnings)
 }
 
 impl Environment {
@@ -70,6 +121,56 @@ impl Environment {
 
     pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// Reads files of variables, then secrets.
+    pub(super) fn read(
+        &mut self,
+        paths: &[PathBuf],
+        secrets: &[Secret],
+        directory: Option<&Path>,
+        files: Files,
+    ) -> Result<(), Fault> {
+        for path in paths {
+            self.read_files(std::slice::from_ref(path), directory)
+                .or_else(|fault| files.forgive(fault))?;
+        }
+        for secret in secrets {
+            self.read_secret(secret, directory)
+                .or_else(|fault| files.forgive(fault))?;
+        }
+        Ok(())
+    }
+
+    /// The value of a variable from a file. Whoever reads it is root, before the program drops that.
+    fn read_secret(&mut self, secret: &Secret, directory: Option<&Path>) -> Result<(), Fault> {
+        let name = &secret.name;
+        let fault = |why: String| Fault::Secret {
+            name: name.clone(),
+            why,
+        };
+        let from = format!("{name}_FILE");
+        let named = self.0.remove(OsStr::new(&from)).filter(|path| !path.is_empty());
+        if self.get(name).is_some_and(|value| !value.is_empty()) {
+            return Err(fault(
+                "it is set, too; leave the variable out, or take it out of SEGUE_SECRETS".to_owned(),
+            ));
+        }
+        let path = secret.path.clone().or(named.map(PathBuf::from));
+        let path = path.ok_or_else(|| fault(format!("{from} does not name its file; set that, or give NAME=PATH")))?;
+        let path = directory.map_or_else(|| path.clone(), |directory| directory.join(&path));
+        let mut value = regular::read(&path, MOST).map_err(|error| fault(format!("{}: {error}", path.display())))?;
+        while value.last() == Some(&b'\n') {
+            value.pop();
+        }
+        if value.is_empty() {
+            tracing::warn!(name, path = %path.display(), "the file of a secret is empty");
+        }
+        self.add(name.into(), OsString::from_vec(value), &path)
+            .map_err(|wrong| {
+                let why = wrong.to_string();
+                fault(why.strip_prefix("SEGUE_ENV_FILES: ").unwrap_or(&why).to_owned())
+            })
     }
 
     /// Reads the files: later ones win over earlier ones, and all over what was inherited.
@@ -107,7 +208,7 @@ impl Environment {
                 path: path.display().to_string(),
                 error,
             })?;
-            if value.ends_with(b"\n") {
+            while value.last() == Some(&b'\n') {
                 value.pop();
             }
             self.add(name, OsString::from_vec(value), directory)?;

@@ -26,7 +26,6 @@ use crate::handover::{
         Known, Replacement, Verdict,
         address::{self, Family},
     },
-    user,
 };
 
 impl Supervisor {
@@ -57,7 +56,7 @@ impl Supervisor {
         let others = self.program_processes(generation);
         self.let_go_of_bound(&others);
         exchange::is_invisible(process, file, inode, others).map_err(|in_the_way| in_the_way.why().to_owned())?;
-        let made = user::owned_by(known.user, || {
+        let made = crate::process::user::owned_by(known.user, || {
             let family = match known.family {
                 Family::Four => AddressFamily::Inet,
                 Family::Six => AddressFamily::Inet6,

@@ -13,18 +13,20 @@ use super::{
     Supervisor,
     boot::{BAD_SETTINGS, SYSTEM_REFUSED},
     children::Task,
-    environment::Environment,
+    environment::{Environment, Files},
     generation::{Generation, Main},
 };
 use crate::{
     machine::{Event, Fault},
     process::{
-        files, program, send,
+        files,
+        identity::Identity,
+        program, send,
         sigset::SignalSet,
         spawn::{self, LISTEN_PID, Launch, Plan, Verdict},
     },
     readiness::notify::{self, NotifySocket},
-    settings::value::{Command, Ready, WatchAction},
+    settings::value::{Command, Hook, Ready, WatchAction},
 };
 
 /// A process that was forked, whose exec has not come out yet.
@@ -43,7 +45,7 @@ impl Supervisor {
             code: SYSTEM_REFUSED,
             reason: format!("{what}: {error}"),
         };
-        let mut environment = self.environment_of(generation)?;
+        let (mut environment, identity) = self.environment_of(generation, Files::All)?;
         let mut notify = None;
         let auto = self.settings.ready == Ready::Auto && (self.trapping.is_on() || self.front.is_some());
         if self.settings.ready == Ready::Notify || auto {
@@ -73,7 +75,7 @@ impl Supervisor {
             no_input: false,
             trap: self.trapping.trap(!self.paths.is_empty()),
             expendable,
-            ..self.plan(generation, &words, &environment, entries)?
+            ..self.plan(generation, &words, &environment, entries, identity)?
         };
         let launch = spawn::spawn(&plan).map_err(|error| refused("cannot fork", &error))?;
         // The program runs already: the rest is done beside it.
@@ -106,17 +108,40 @@ impl Supervisor {
         self.kill(generation);
     }
 
+    /// Starts a hook. What it is to make ready may be missing yet: files of variables, secrets.
+    pub(super) fn start_hook(&mut self, generation: u64, hook: &Hook, task: Task) -> Result<(), Fault> {
+        self.start(
+            generation,
+            &hook.command,
+            task,
+            Files::ThoseThatAreThere,
+            hook.is_privileged,
+        )
+    }
+
     /// Starts one of segue's own commands, with the environment of the generation that it is for.
     pub(super) fn start_command(&mut self, generation: u64, command: &Command, task: Task) -> Result<(), Fault> {
+        self.start(generation, command, task, Files::All, false)
+    }
+
+    fn start(
+        &mut self,
+        generation: u64,
+        command: &Command,
+        task: Task,
+        files: Files,
+        is_privileged: bool,
+    ) -> Result<(), Fault> {
         let words: Vec<OsString> = command.words.iter().map(OsString::from).collect();
-        let environment = self.environment_of(generation)?;
+        let (environment, identity) = self.environment_of(generation, files)?;
         let probes = matches!(task, Task::Probe { .. });
         if probes {
             self.prepare_to_reach(generation, command);
         }
         let plan = Plan {
             trap: self.trap_connects(generation).filter(|_| probes),
-            ..self.plan(generation, &words, &environment, environment.entries())?
+            identity: identity.clone().filter(|_| !is_privileged),
+            ..self.plan(generation, &words, &environment, environment.entries(), identity)?
         };
         let launch = spawn::spawn(&plan).map_err(|error| Fault {
             code: SYSTEM_REFUSED,
@@ -126,19 +151,29 @@ impl Supervisor {
         Ok(())
     }
 
-    fn environment_of(&self, generation: u64) -> Result<Environment, Fault> {
+    /// The variables of a generation, and who it is to be.
+    fn environment_of(&self, generation: u64, files: Files) -> Result<(Environment, Option<Identity>), Fault> {
         let mut environment = Environment::inherited(&self.environment, self.settings.keep_env, self.given_sockets);
-        environment
-            .read_files(&self.settings.env_files, self.inherited.directory().as_deref())
-            .map_err(|fault| Fault {
-                code: BAD_SETTINGS,
-                reason: fault.to_string(),
-            })?;
+        let (identity, home) = self.identity()?.unzip();
+        if let Some(home) = home {
+            environment.set("HOME", home);
+        }
+        let directory = self.inherited.directory();
+        let read = environment.read(
+            &self.settings.env_files,
+            &self.settings.secrets,
+            directory.as_deref(),
+            files,
+        );
+        read.map_err(|fault| Fault {
+            code: BAD_SETTINGS,
+            reason: fault.to_string(),
+        })?;
         environment.set("SEGUE_GENERATION", generation.to_string());
         if let Some(port) = self.generations.get(&generation).and_then(Generation::port) {
             environment.set("PORT", port.to_string());
         }
-        Ok(environment)
+        Ok((environment, identity))
     }
 
     fn plan<'a>(
@@ -147,6 +182,7 @@ impl Supervisor {
         words: &[OsString],
         environment: &Environment,
         entries: Vec<CString>,
+        identity: Option<Identity>,
     ) -> Result<Plan<'a>, Fault> {
         let name = words.first().map_or(OsStr::new(""), OsString::as_os_str);
         let changed = self.changed;
@@ -169,6 +205,11 @@ impl Supervisor {
             no_input: true,
             trap: None,
             expendable: false,
+            attributes: &self.attributes,
+            identity,
+            directory: self.working_directory(environment),
+            // A container ends with its PID 1 all the same.
+            dies_with_us: std::process::id() != 1,
         };
         if plan.candidates.is_empty() {
             return Err(Fault {
@@ -264,8 +305,8 @@ impl Supervisor {
         let Some(task) = self.tasks.remove(&pid) else { return };
         let words: Vec<OsString> = match &task {
             Task::Program(_) => self.program.clone(),
-            Task::PreStart(_) => self.command_words(self.settings.pre_start.as_ref()),
-            Task::PostStop => self.command_words(self.settings.post_stop.as_ref()),
+            Task::PreStart(_) => self.command_words(self.settings.pre_start.as_ref().map(|hook| &hook.command)),
+            Task::PostStop => self.command_words(self.settings.post_stop.as_ref().map(|hook| &hook.command)),
             Task::Watch => match &self.settings.watch_action {
                 WatchAction::Exec(command) => self.command_words(Some(command)),
                 WatchAction::Restart | WatchAction::Signal(_) => Vec::new(),
@@ -284,7 +325,9 @@ impl Supervisor {
             .iter()
             .find(|it| it.0 == "PATH")
             .map(|it| it.1.as_os_str());
-        let fault = program::exec_fault(name, path, self.inherited.directory().as_deref(), fault);
+        let by_setting = self.fault_of_a_setting(fault);
+        let fault =
+            by_setting.unwrap_or_else(|| program::exec_fault(name, path, self.inherited.directory().as_deref(), fault));
         self.tasks.insert(pid, Task::Failed(Box::new(task), fault));
     }
 

@@ -114,6 +114,7 @@ async fn supervise(
         given_sockets,
         no_handover,
         warnings,
+        note,
         given,
         doors,
     } = booted;
@@ -121,6 +122,7 @@ async fn supervise(
     let (sender, messages) = mpsc::unbounded_channel();
     let (asking, questions) = mpsc::channel(QUESTIONS);
     let mut supervisor = ManuallyDrop::new(Supervisor {
+        attributes: super::attributes::of(&settings),
         settings,
         limits,
         inherited,
@@ -165,7 +167,7 @@ async fn supervise(
         unconfirmed: VecDeque::new(),
         unserved: Vec::new(),
         next_look_at_served: None,
-        logged_sealed: false,
+        sealed: None,
         reaching: Reaching::default(),
         logged_pass_reason: None,
         last_reason: String::new(),
@@ -184,6 +186,9 @@ async fn supervise(
     }
     if let Some(why) = &supervisor.privileges_taken {
         trapping::tell_privileges_taken(why);
+    }
+    if let Some(note) = note {
+        tracing::info!(note, "as whom the program runs");
     }
     for warning in warnings {
         tracing::warn!(warning, "a setting is probably not what was meant");

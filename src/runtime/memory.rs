@@ -5,9 +5,8 @@ use std::{fs, io, path::Path};
 use super::Supervisor;
 use crate::{
     evidence::cgroup::Memory,
-    handover::user::or_as_user,
     machine::{Ending, Mode, Role},
-    process::{spawn::EXPENDABLE, status},
+    process::{spawn::EXPENDABLE, status, user::or_as_user},
 };
 
 /// What the kernel says of the memory of segue's cgroup.
@@ -73,7 +72,8 @@ impl Supervisor {
     }
 
     fn spare(&self, generation: u64) {
-        let own = match fs::read_to_string("/proc/self/oom_score_adj") {
+        let chosen = self.settings.oom_score_adjust.map(|score| score.0.to_string());
+        let own = match chosen.map_or_else(|| fs::read_to_string("/proc/self/oom_score_adj"), Ok) {
             Ok(own) => own,
             Err(error) => return tracing::debug!(%error, "cannot read oom_score_adj"),
         };

@@ -2,7 +2,8 @@
 //!
 //! After the first start nothing leaves the loop as an error: every fault becomes an event. Nothing here decides.
 
-mod boot;
+mod attributes;
+pub mod boot;
 mod children;
 mod choosing;
 mod confirming;
@@ -20,6 +21,7 @@ pub mod environment;
 mod exchanging;
 mod front;
 mod generation;
+mod identity;
 mod launch;
 mod leftovers;
 mod letting_go;
@@ -75,7 +77,7 @@ use self::{
     probing::Message,
     reaching::Reaching,
     story::Turn,
-    trapping::{Calls, Trapping},
+    trapping::{Calls, Notice, Trapping},
     upstream::Upstream,
     watching::Watch,
 };
@@ -84,6 +86,7 @@ use crate::{
     handover::{bound::Bound, listener::Place, paths::Paths, refuser::Refuser, sockets::Sockets},
     machine::{self, Event, Limits, State},
     process::{
+        attribute::Attribute,
         inherited::Inherited,
         rest::Rest,
         signals::{Received, Signals},
@@ -99,6 +102,8 @@ const REAP_BATCH: usize = 1_000;
 struct Supervisor {
     settings: Settings,
     limits: Limits,
+    /// What the settings change of the program's processes.
+    attributes: Vec<Attribute>,
     inherited: Inherited,
     program: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
@@ -165,7 +170,8 @@ struct Supervisor {
     /// What of that is not served, although a restart has ended.
     unserved: Vec<String>,
     next_look_at_served: Option<Instant>,
-    logged_sealed: bool,
+    /// Did the hand-over take `no_new_privs` from the program?
+    sealed: Option<Notice>,
     reaching: Reaching,
     /// Why a socket could not be handed over, as last logged.
     logged_pass_reason: Option<String>,

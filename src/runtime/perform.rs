@@ -141,10 +141,10 @@ impl Supervisor {
 
     fn prepare(&mut self, generation: u64) {
         self.generations.insert(generation, Generation::new());
-        let Some(command) = self.settings.pre_start.clone() else {
+        let Some(hook) = self.settings.pre_start.clone() else {
             return;
         };
-        if let Err(fault) = self.start_command(generation, &command, Task::PreStart(generation)) {
+        if let Err(fault) = self.start_hook(generation, &hook, Task::PreStart(generation)) {
             self.events.push_back(Event::Prepared {
                 generation,
                 outcome: Err(fault),
@@ -153,11 +153,11 @@ impl Supervisor {
     }
 
     fn post_stop(&mut self) {
-        let Some(command) = self.settings.post_stop.clone() else {
+        let Some(hook) = self.settings.post_stop.clone() else {
             return;
         };
         let last = self.state.last_generation();
-        if let Err(fault) = self.start_command(last, &command, Task::PostStop) {
+        if let Err(fault) = self.start_hook(last, &hook, Task::PostStop) {
             tracing::warn!(reason = fault.reason, "SEGUE_POST_STOP failed");
             self.events.push_back(Event::PostStopEnded);
         }

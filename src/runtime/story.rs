@@ -39,10 +39,15 @@ impl Supervisor {
         let generation = event.generation();
         let level = noteworthy::level(event, self.context(turn));
         // How the machine came to it is for those who ask for every turn.
-        let told = tracing::enabled!(tracing::Level::DEBUG).then(|| {
-            let actions = actions.iter().map(say).collect::<Vec<_>>().join(", ");
-            (actions, name_of_phase(*before), name_of_phase(*after))
-        });
+        let told = self
+            .settings
+            .log
+            .targets
+            .would_enable(module_path!(), &tracing::Level::DEBUG)
+            .then(|| {
+                let actions = actions.iter().map(say).collect::<Vec<_>>().join(", ");
+                (actions, name_of_phase(*before), name_of_phase(*after))
+            });
         let (actions, before, after) = told.map_or((None, None, None), |it| (Some(it.0), Some(it.1), Some(it.2)));
         // By its notification and by its port, or it sends READY=1 more than once.
         let is_known = matches!(event, Event::BecameReady { .. }) && turn.actions.is_empty();
@@ -56,9 +61,11 @@ impl Supervisor {
                 tracing::$level!(generation, detail, actions, before, after, "{message}")
             };
         }
-        let first_ready = matches!(event, Event::BecameReady { generation: 1 }) && level == Level::Info;
-        if first_ready && std::process::id() != 1 {
-            tracing::info!(pid = std::process::id(), "not PID 1: gathering orphans as a subreaper");
+        if matches!(event, Event::BecameReady { .. }) && level == Level::Info {
+            if generation == Some(1) && std::process::id() != 1 {
+                tracing::info!(pid = std::process::id(), "not PID 1: gathering orphans as a subreaper");
+            }
+            self.introduce();
         }
         match level {
             Level::Debug => line!(debug),

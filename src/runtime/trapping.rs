@@ -103,6 +103,13 @@ impl Trapping {
     }
 }
 
+/// Something to be said once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Notice {
+    Due,
+    Given,
+}
+
 /// Why there is no hand-over, and what to do about it, in one line of the log.
 pub(super) fn tell_no_handover(why: &str) {
     tracing::warn!(
@@ -123,6 +130,18 @@ pub(super) fn tell_privileges_taken(why: &str) {
 }
 
 impl Supervisor {
+    /// Once, when a generation is ready: what a command that only does its work and ends need not be told.
+    pub(super) fn introduce(&mut self) {
+        if self.sealed == Some(Notice::Due) {
+            self.sealed = Some(Notice::Given);
+            tracing::info!(
+                remedy = "SEGUE_HANDOVER=none",
+                "set no_new_privs, which hand-over needs here: set-uid helpers (sudo, ping) and programs with file \
+                 capabilities get no privilege from their files"
+            );
+        }
+    }
+
     /// The program was executed: its calls are answered from now on, if the kernel allowed that. An error means that its filter
     /// has no listener, so that it could never bind.
     pub(super) fn begin_hearing(&mut self, generation: u64) -> io::Result<()> {
@@ -143,13 +162,7 @@ impl Supervisor {
                     calls.trapped.add(generation, notifications)?;
                 }
                 self.trapping.has_worked();
-                if sealed && !std::mem::replace(&mut self.logged_sealed, true) {
-                    tracing::info!(
-                        remedy = "SEGUE_HANDOVER=none",
-                        "set no_new_privs, which hand-over needs here: set-uid helpers (sudo, ping) and programs with file \
-                         capabilities get no privilege from their files"
-                    );
-                }
+                self.sealed = self.sealed.or(sealed.then_some(Notice::Due));
             }
             Installed::No { errno } => {
                 let why = trap::refusal(errno);

@@ -8,6 +8,9 @@ use super::nearest::nearest;
 use super::table::{Raw, TABLE, row};
 use super::{Fault, PREFIX, Row, Warning};
 
+/// The one setting that an empty value does not unset: nobody is to run as root by a template that came out empty.
+const USER: &str = "SEGUE_USER";
+
 /// What an environment says about segue.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
@@ -22,7 +25,14 @@ pub(super) fn gather(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Ga
     let mut gathered = Gathered::default();
     for (name, value) in vars {
         let bytes = name.as_bytes();
-        if !bytes.starts_with(PREFIX.as_bytes()) || is_injected(bytes) || is_blank(&value) {
+        if !bytes.starts_with(PREFIX.as_bytes()) || is_injected(bytes) {
+            continue;
+        }
+        if is_blank(&value) {
+            if name == USER && !gathered.faults.iter().any(|fault| fault.name == USER) {
+                let why = "empty, which would be root; give a user such as app or 1000, or leave the setting out";
+                gathered.faults.push(Fault::new(USER, "", why));
+            }
             continue;
         }
         match name.to_str().map(|name| (name, row(name))) {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::Fault;
 use super::row::{Row, settings, value};
 use super::value::{
-    Address, Admin, Choice, Command, Control, DrainMode, Handover, Listen, LogFilter, LogFormat, OnHup, Ready,
-    RestartMode, RestartPolicy, SignalMap, StopOn, StopSignal, SuccessCodes, TerminationLog, Value, WatchAction,
-    WatchBackend, WatchPath,
+    Address, Admin, Choice, Control, DrainMode, Groups, Handover, Hook, Limit, Listen, LogFilter, LogFormat, Nice,
+    OnHup, Ready, RestartMode, RestartPolicy, Score, Secret, Signal, SignalMap, StopOn, StopSignal, SuccessCodes,
+    TerminationLog, Umask, User, Value, WatchAction, WatchBackend, WatchPath,
 };
 
 settings! {
@@ -71,12 +71,38 @@ settings! {
             "send signals to the program's whole process group (SIGKILL always goes to the whole generation)";
         success_codes "SEGUE_SUCCESS_CODES": SuccessCodes = "",
             "exit codes reported as 0; `stop` is death by the stop signal when a stop was asked for";
-        pre_start "SEGUE_PRE_START": Option<Command> = "",
+        user "SEGUE_USER": Option<User> = "",
+            "the program, hooks and probe commands run as this user, and segue stays as it is; set and empty is an error";
+        supplementary_groups "SEGUE_SUPPLEMENTARY_GROUPS": Option<Groups> = "" ("the user's, and those that the engine added"),
+            "the groups of that user beside its own; `none` for no groups";
+        working_directory "SEGUE_WORKING_DIRECTORY": Option<PathBuf> = "" ("as inherited"),
+            "directory of the program, hooks and probe commands; `~` is HOME";
+        umask "SEGUE_UMASK": Option<Umask> = "" ("as inherited"),
+            "permissions that files of the program do not get, in octal: `027`";
+        limit_nofile "SEGUE_LIMIT_NOFILE": Option<Limit> = "" ("as inherited"),
+            "files that each process of the program may have open";
+        limit_core "SEGUE_LIMIT_CORE": Option<Limit> = "" ("as inherited"),
+            "size of its core dumps, in bytes";
+        limit_nproc "SEGUE_LIMIT_NPROC": Option<Limit> = "" ("as inherited"),
+            "processes and threads of its user";
+        limit_memlock "SEGUE_LIMIT_MEMLOCK": Option<Limit> = "" ("as inherited"),
+            "memory that it may lock, in bytes";
+        limit_stack "SEGUE_LIMIT_STACK": Option<Limit> = "" ("as inherited"),
+            "size of its main thread's stack, in bytes";
+        oom_score_adjust "SEGUE_OOM_SCORE_ADJUST": Option<Score> = "" ("as inherited"),
+            "how soon the kernel ends it when memory is short: -1000 never, 1000 first";
+        nice "SEGUE_NICE": Option<Nice> = "" ("as inherited"),
+            "its priority for the processor: -20 highest, 19 lowest";
+        pre_start "SEGUE_PRE_START": Option<Hook> = "",
             "command before each generation; its failure is no start, or a rollback";
-        post_stop "SEGUE_POST_STOP": Option<Command> = "",
+        post_stop "SEGUE_POST_STOP": Option<Hook> = "",
             "command after the last generation";
         env_files "SEGUE_ENV_FILES": Vec<PathBuf> = "",
             "dotenv files, or directories with one file per variable, read afresh for every generation";
+        secrets "SEGUE_SECRETS": Vec<Secret> = "",
+            "variables whose values are read from files, by segue and afresh for every generation";
+        parent_death_signal "SEGUE_PARENT_DEATH_SIGNAL": Option<Signal> = "",
+            "what segue itself gets when its parent ends, as if it had been sent";
     }
     "Watch" {
         watch "SEGUE_WATCH": Vec<WatchPath> = "",

@@ -154,7 +154,7 @@ fn drain_is_not_ready_and_waits_and_leaves_the_program_alone() {
 #[test]
 fn a_drain_lasts_the_delay_and_the_stop_is_spared_it() {
     let desk = Desk::new();
-    let (mut segue, _) = example(&desk, &[("SEGUE_DRAIN_DELAY", "600ms"), ("SEGUE_LOG", "info")]);
+    let (mut segue, _) = example(&desk, &[("SEGUE_DRAIN_DELAY", "600ms"), ("SEGUE_LOG", "debug")]);
     let mut drain = desk.command(&["drain"]);
     drain.env("SEGUE_DRAIN_DELAY", "600ms");
     let begin = std::time::Instant::now();

@@ -18,7 +18,6 @@ use super::{Group, Kind, Member, MemberId, Unsteered};
 use crate::handover::{
     listener::{self, Place, Sharing},
     steering::{self, Choice},
-    user,
 };
 
 /// A program's own socket that is about to listen.
@@ -274,7 +273,7 @@ impl Group {
 
     /// A socket of segue's making, of the group's user.
     fn make(&mut self, sharing: Sharing, multipath: bool, owner: Option<u64>) -> io::Result<MemberId> {
-        let socket = user::owned_by(self.user, || listener::stream(&self.place, sharing, multipath))?;
+        let socket = crate::process::user::owned_by(self.user, || listener::stream(&self.place, sharing, multipath))?;
         let inode = fstat(&socket)?.st_ino;
         Ok(self.insert(socket, inode, Kind::Made { multipath }, owner))
     }

@@ -21,7 +21,7 @@ use nix::{
     unistd::{UnlinkatFlags, linkat, unlinkat},
 };
 
-use crate::handover::user::owned_by;
+use crate::process::user::owned_by;
 
 /// What tells a file from any other, for as long as something holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -24,14 +24,11 @@ use super::{
     task::{self, Task},
     tracer::{Refusal, Stopped},
 };
-use crate::handover::{
-    paths::{
-        Target,
-        directory::Directory,
-        established,
-        names::{self, Name},
-    },
-    user::made_by,
+use crate::handover::paths::{
+    Target,
+    directory::Directory,
+    established,
+    names::{self, Name},
 };
 
 /// Longer than any name of a socket, with room for a way to it that is none of the shortest.
@@ -225,7 +222,7 @@ fn bind_for(task: &Task, file: RawFd, path: &[u8]) -> io::Result<()> {
     let copy = pidfd::copy(task, file, task.inode(file)?)?;
     let umask = task.umask()?;
     let address = UnixAddr::new(Path::new(OsStr::from_bytes(path)))?;
-    made_by(task.status.user, task.status.group, || {
+    crate::process::user::made_by(task.status.user, task.status.group, || {
         Ok(bind(copy.as_raw_fd(), &address)?)
     })?;
     let (parent, name) = names::split(path).ok_or(io::ErrorKind::InvalidInput)?;

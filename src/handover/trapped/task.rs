@@ -17,9 +17,9 @@ use std::{
 
 use nix::fcntl::OFlag;
 
-use crate::{
-    handover::user::or_as_user,
-    process::status::{self, Status},
+use crate::process::{
+    status::{self, Status},
+    user::or_as_user,
 };
 
 /// What kind of socket a file is.

@@ -1,7 +1,9 @@
 //! The types of values that settings have: what each accepts, and what it says of anything else. One family per file.
 //! Nothing here looks at the system: an address is read, never resolved, a path never opened.
 
+mod account;
 mod address;
+mod attribute;
 mod choice;
 mod command;
 mod duration;
@@ -11,12 +13,15 @@ mod log;
 mod place;
 mod plain;
 mod ready;
+mod secret;
 mod signal;
 mod signals;
 mod success;
 mod watch;
 
+pub use account::{Account, Groups, User};
 pub use address::{Address, Admin};
+pub use attribute::{Limit, Nice, Score, Umask};
 pub use choice::{DrainMode, Handover, LogFormat, OnHup, RestartMode, RestartPolicy, WatchBackend};
 pub use command::Command;
 pub use http::HttpProbe;
@@ -25,6 +30,7 @@ pub use log::LogFilter;
 pub use place::{Control, TerminationLog};
 pub use plain::Choice;
 pub use ready::Ready;
+pub use secret::{Hook, Secret};
 pub use signal::Signal;
 pub use signals::{SignalMap, StopOn, StopSignal};
 pub use success::SuccessCodes;

@@ -10,7 +10,7 @@ use std::io;
 
 use nix::unistd::{Gid, Uid, geteuid, setfsgid, setfsuid};
 
-use crate::process::status::Status;
+use super::status::Status;
 
 /// Makes a socket that belongs to this user. EPERM: segue may not.
 pub fn owned_by<T>(user: u32, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
