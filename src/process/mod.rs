@@ -3,8 +3,10 @@
 pub mod again;
 pub mod file_type;
 pub(crate) mod files;
+pub mod helper;
 pub mod inherited;
 pub(crate) mod lookup;
+pub mod mounts;
 pub mod pid_file;
 pub mod privileges;
 pub mod program;

@@ -68,6 +68,10 @@ impl Environment {
         self.0.insert(name.into(), value.into());
     }
 
+    pub(super) fn extend(&mut self, entries: &[(OsString, OsString)]) {
+        self.0.extend(entries.iter().cloned());
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str)
     }

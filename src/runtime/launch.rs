@@ -43,6 +43,9 @@ impl Supervisor {
             code: SYSTEM_REFUSED,
             reason: format!("{what}: {error}"),
         };
+        if self.waits_for_files(generation)? {
+            return Ok(());
+        }
         let mut environment = self.environment_of(generation)?;
         let mut notify = None;
         let auto = self.settings.ready == Ready::Auto && (self.trapping.is_on() || self.front.is_some());
@@ -128,12 +131,16 @@ impl Supervisor {
 
     fn environment_of(&self, generation: u64) -> Result<Environment, Fault> {
         let mut environment = Environment::inherited(&self.environment, self.settings.keep_env, self.given_sockets);
-        environment
-            .read_files(&self.settings.env_files, self.inherited.directory().as_deref())
-            .map_err(|fault| Fault {
-                code: BAD_SETTINGS,
-                reason: fault.to_string(),
-            })?;
+        if self.reads_apart() {
+            environment.extend(&self.files_read.entries);
+        } else {
+            environment
+                .read_files(&self.settings.env_files, self.inherited.directory().as_deref())
+                .map_err(|fault| Fault {
+                    code: BAD_SETTINGS,
+                    reason: fault.to_string(),
+                })?;
+        }
         environment.set("SEGUE_GENERATION", generation.to_string());
         if let Some(port) = self.generations.get(&generation).and_then(Generation::port) {
             environment.set("PORT", port.to_string());

@@ -1,24 +1,91 @@
 //! ENDS what a main process left behind: finds it, asks it to go, sees when it is gone, kills it if told to.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use nix::unistd::{Pid, getpid};
 
-use super::{Supervisor, children::Task, generation::Generation};
+use super::{Supervisor, generation::Generation};
 use crate::{
     machine::{Event, Phase},
     process::{
-        send, status,
+        helper, send, status,
         tree::{self, Known, Process, Unmarked},
     },
 };
+
+/// So many orphans dead in so long: processes may come and go faster than they are looked for.
+const STORM: (u32, Duration) = (16, Duration::from_millis(500));
+
+/// So long they are stopped as they come; and once none has come for so long, they all are.
+const CATCH: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(3));
+
+/// How many orphans have died lately.
+#[derive(Debug, Default)]
+pub(super) struct Orphans {
+    since: Option<Instant>,
+    count: u32,
+}
+
+impl Orphans {
+    /// One more.
+    pub(super) fn note(&mut self, now: Instant) {
+        if self
+            .since
+            .is_none_or(|since| now.saturating_duration_since(since) > STORM.1)
+        {
+            (self.since, self.count) = (Some(now), 0);
+        }
+        self.count = self.count.saturating_add(1);
+    }
+
+    fn are_many(&self, now: Instant) -> bool {
+        let recent = |since| now.saturating_duration_since(since) < 2 * STORM.1;
+        self.count >= STORM.0 && self.since.is_some_and(recent)
+    }
+}
 
 /// Looks for new members while the found ones are killed: a process may fork between the look and the signal.
 const KILL_ROUNDS: usize = 5;
 
 impl Supervisor {
     fn members(&self, generation: u64) -> Vec<Process> {
-        members(generation, &self.generations, &self.tasks, self.unmarked())
+        let known: Vec<Known> = self.generations.iter().map(|(number, it)| it.known(*number)).collect();
+        let (own, unmarked) = (getpid(), self.unmarked());
+        let mut markers = self.markers.borrow_mut();
+        let ask = |pids: &[i32]| self.ask_for_markers(pids);
+        let mut members = tree::members(generation, &known, own, unmarked, &mut markers, ask);
+        let main = self.generations.get(&generation).and_then(Generation::living);
+        let main = main.map(|main| main.pid);
+        // Hooks, probes and helpers have their own ends; the main process counts as long as it lives.
+        members.retain(|process| {
+            let pid = Pid::from_raw(process.pid);
+            Some(pid) == main || !self.tasks.contains_key(&pid) && !helper::is_one(process.pid)
+        });
+        members
+    }
+
+    /// Where orphans die as fast as if each forked and went, no look finds the one that lives: each is stopped as it comes to segue,
+    /// until none comes any more. Whose they are is looked at then, and nobody is ended for having been fast.
+    fn catch(&self) -> Vec<Pid> {
+        let begin = Instant::now();
+        let mut stopped = Vec::new();
+        if !self.orphans.are_many(begin) {
+            return stopped;
+        }
+        let (mut seen, mut last): (HashSet<i32>, _) = (tree::children().into_iter().collect(), begin);
+        while begin.elapsed() < CATCH.0 && last.elapsed() < CATCH.1 {
+            for pid in tree::children() {
+                // Dead or not, a child is nobody else until segue reaps it.
+                if seen.insert(pid) && send::to_held(Pid::from_raw(pid), None, libc::SIGSTOP).is_ok() {
+                    stopped.push(Pid::from_raw(pid));
+                    last = Instant::now();
+                }
+            }
+        }
+        stopped
     }
 
     /// Jobs that `docker exec` has left live through restarts. In the final stop they are asked to go like everybody, and not just killed
@@ -47,12 +114,13 @@ impl Supervisor {
 
     /// Asks what is left to go; tells at once if nothing is.
     pub(super) fn end_leftovers(&mut self, generation: u64) {
-        let left = if self.childless {
-            Vec::new()
-        } else {
-            self.members(generation)
-        };
+        if self.childless {
+            return self.ask_to_go(generation, &[]);
+        }
+        let caught = self.catch();
+        let left = self.members(generation);
         self.ask_to_go(generation, &left);
+        let_go_on(&caught);
     }
 
     fn ask_to_go(&mut self, generation: u64, left: &[Process]) {
@@ -110,6 +178,7 @@ impl Supervisor {
             // The group first: it is one call, and no member of it can fork meanwhile.
             report(main.pid.as_raw(), send::to_group(main.pid, libc::SIGKILL));
         }
+        let caught = self.catch();
         let mut killed = HashSet::new();
         for _ in 0..KILL_ROUNDS {
             let fresh: Vec<Process> = self
@@ -125,25 +194,23 @@ impl Supervisor {
                 killed.insert(process.pid);
             }
         }
+        let_go_on(&caught);
+        // Its end is the time to look again.
+        if let Some(told) = self
+            .generations
+            .get_mut(&generation)
+            .and_then(|it| it.leftovers.as_mut())
+        {
+            told.extend(killed);
+        }
     }
 }
 
-fn members(
-    generation: u64,
-    generations: &BTreeMap<u64, Generation>,
-    tasks: &HashMap<Pid, Task>,
-    unmarked: Unmarked,
-) -> Vec<Process> {
-    let known: Vec<Known> = generations.iter().map(|(number, it)| it.known(*number)).collect();
-    let ours: Vec<i32> = tasks.keys().map(|pid| pid.as_raw()).collect();
-    let mut members = tree::members(generation, &known, getpid(), unmarked);
-    let main = generations
-        .get(&generation)
-        .and_then(|it| it.living())
-        .map(|main| main.pid.as_raw());
-    // Hooks and probes have their own ends; the main process counts as long as it lives.
-    members.retain(|process| !ours.contains(&process.pid) || Some(process.pid) == main);
-    members
+fn let_go_on(stopped: &[Pid]) {
+    for pid in stopped {
+        // One that is gone needs nothing.
+        send::to_held(*pid, None, libc::SIGCONT).ok();
+    }
 }
 
 /// Signals a process that was seen in /proc, unless its number has become another's since.

@@ -1,6 +1,7 @@
 //! LIVES segue's life, on one page: boot, start the program, set up what could wait, turn until the end.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     ffi::OsString,
     io::Write,
@@ -18,6 +19,7 @@ use super::{
     doors::Doors,
     endangered::Endangered,
     front,
+    leftovers::Orphans,
     letting_go::Queues,
     reaching::Reaching,
     trapping,
@@ -48,7 +50,7 @@ const QUESTIONS: usize = 16;
 #[must_use]
 pub fn run(inherited: Inherited, program: Vec<OsString>, adjust: impl FnOnce(&mut Settings)) -> u8 {
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    let booted = match boot::boot(&environment, inherited.directory().as_deref(), adjust) {
+    let booted = match boot::boot(&environment, &inherited, adjust) {
         Ok(booted) => booted,
         Err(refusal) => {
             refuse(&refusal.lines);
@@ -155,6 +157,9 @@ async fn supervise(
         tasks: HashMap::new(),
         launches: Vec::new(),
         changed: SignalSet::of([libc::SIGCHLD]),
+        orphans: Orphans::default(),
+        markers: RefCell::default(),
+        files_read: super::FilesRead::default(),
         childless: false,
         more_children: false,
         rest: Rest::default(),

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use super::{Supervisor, children::Task, generation::Generation};
 use crate::{
     handover::refuser::Refuser,
-    machine::{Action, Event},
+    machine::{Action, Event, Fault},
     process::{send, terminal, tree},
     settings::value::Ready,
 };
@@ -141,14 +141,26 @@ impl Supervisor {
 
     fn prepare(&mut self, generation: u64) {
         self.generations.insert(generation, Generation::new());
-        let Some(command) = self.settings.pre_start.clone() else {
-            return;
-        };
-        if let Err(fault) = self.start_command(generation, &command, Task::PreStart(generation)) {
+        let waits = self.waits_for_files(generation);
+        let begun = waits.and_then(|waits| {
+            if waits {
+                Ok(())
+            } else {
+                self.prepare_at_once(generation)
+            }
+        });
+        if let Err(fault) = begun {
             self.events.push_back(Event::Prepared {
                 generation,
                 outcome: Err(fault),
             });
+        }
+    }
+
+    pub(super) fn prepare_at_once(&mut self, generation: u64) -> Result<(), Fault> {
+        match self.settings.pre_start.clone() {
+            Some(command) => self.start_command(generation, &command, Task::PreStart(generation)),
+            None => Ok(()),
         }
     }
 

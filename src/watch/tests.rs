@@ -84,7 +84,7 @@ impl Trial {
         loop {
             match self.notice().await {
                 Notice::State(state) => return state,
-                Notice::Changed(_) => {}
+                Notice::Changed(_) | Notice::Silent(_) | Notice::Ended => {}
             }
         }
     }
@@ -94,6 +94,7 @@ impl Trial {
             match self.notice().await {
                 Notice::Changed(changes) => return changes,
                 Notice::State(state) => self.state = state,
+                Notice::Silent(_) | Notice::Ended => {}
             }
         }
     }
