@@ -20,7 +20,10 @@ use crate::{
 const STORM: (u32, Duration) = (16, Duration::from_millis(500));
 
 /// So long they are stopped as they come; and once none has come for so long, they all are.
-const CATCH: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(3));
+const CATCH: (Duration, Duration) = (Duration::from_millis(150), Duration::from_millis(30));
+
+/// Who has begun within so many clock ticks may be one of them.
+const YOUNG: u64 = 20;
 
 /// How many orphans have died lately.
 #[derive(Debug, Default)]
@@ -75,7 +78,12 @@ impl Supervisor {
         if !self.orphans.are_many(begin) {
             return stopped;
         }
-        let (mut seen, mut last): (HashSet<i32>, _) = (tree::children().into_iter().collect(), begin);
+        let since = send::ticks_since_boot().saturating_sub(YOUNG);
+        let is_old = |pid: &i32| tree::process(*pid).is_none_or(|it| it.began < since || it.state == b'T');
+        let others = |pid: &i32| self.tasks.contains_key(&Pid::from_raw(*pid)) || helper::is_one(*pid);
+        let there = tree::children().into_iter();
+        let mut seen: HashSet<i32> = there.filter(|pid| others(pid) || is_old(pid)).collect();
+        let mut last = begin;
         while begin.elapsed() < CATCH.0 && last.elapsed() < CATCH.1 {
             for pid in tree::children() {
                 // Dead or not, a child is nobody else until segue reaps it.
@@ -115,15 +123,16 @@ impl Supervisor {
     /// Asks what is left to go; tells at once if nothing is.
     pub(super) fn end_leftovers(&mut self, generation: u64) {
         if self.childless {
-            return self.ask_to_go(generation, &[]);
+            return self.ask_to_go(generation, &[], &[]);
         }
         let caught = self.catch();
         let left = self.members(generation);
-        self.ask_to_go(generation, &left);
+        self.ask_to_go(generation, &left, &caught);
         let_go_on(&caught);
     }
 
-    fn ask_to_go(&mut self, generation: u64, left: &[Process]) {
+    /// Of those that were caught the first is asked to go; to ask one after the other would have no end.
+    fn ask_to_go(&mut self, generation: u64, left: &[Process], caught: &[Pid]) {
         if left.is_empty() {
             self.events.push_back(Event::Emptied { generation });
             if let Some(it) = self.generations.get_mut(&generation) {
@@ -134,8 +143,14 @@ impl Supervisor {
         let Some(it) = self.generations.get_mut(&generation) else {
             return;
         };
+        let asked_before = it.caught;
+        it.caught |= !caught.is_empty();
         let told = it.leftovers.get_or_insert_default();
         for process in left.iter().filter(|process| told.insert(process.pid)) {
+            if asked_before && caught.contains(&Pid::from_raw(process.pid)) {
+                signal(*process, libc::SIGKILL);
+                continue;
+            }
             tracing::info!(
                 generation,
                 pid = process.pid,

@@ -155,7 +155,10 @@ fn a_watched_mount_that_hangs() {
         } else {
             // The kernel keeps PID 1 until every process of its namespace is gone, also one that cannot be killed.
             segue.signal(libc::SIGTERM);
-            segue.line("segue ends", 1);
+            wait::until("nothing is left to do", || {
+                let gone = segue.lines("generation is gone");
+                gone.iter().any(|line| line["after"] == "ended").then_some(())
+            });
             mount.go_on();
             segue.wait();
         }
