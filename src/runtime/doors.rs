@@ -166,6 +166,7 @@ impl Supervisor {
             self.desk.tally.metrics();
             self.doors.let_in(&self.settings, &self.asking, &self.sender);
             self.start_watching();
+            self.see_what_is_forbidden();
             // What is killed from now on counts.
             self.memory.cgroup();
         }

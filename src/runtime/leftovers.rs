@@ -9,7 +9,7 @@ use nix::unistd::{Pid, getpid};
 
 use super::{Supervisor, generation::Generation};
 use crate::{
-    machine::{Event, Phase},
+    machine::{Ending, Event, Phase},
     process::{
         helper, send, status,
         tree::{self, Known, Process, Unmarked},
@@ -21,6 +21,9 @@ const STORM: (u32, Duration) = (16, Duration::from_millis(500));
 
 /// So long they are stopped as they come; and once none has come for so long, they all are.
 const CATCH: (Duration, Duration) = (Duration::from_millis(150), Duration::from_millis(30));
+
+/// In clock ticks: a program whose first process ends well so soon, and leaves others behind, wants to be a daemon.
+const SOON: u64 = 1_000;
 
 /// Who has begun within so many clock ticks may be one of them.
 const YOUNG: u64 = 20;
@@ -143,6 +146,19 @@ impl Supervisor {
         let Some(it) = self.generations.get_mut(&generation) else {
             return;
         };
+        let went_to_background = it.leftovers.is_none()
+            && it.ending == Some(Ending::Code(0))
+            && it.told_to_end.is_none()
+            && send::ticks_since_boot().saturating_sub(it.began) < SOON;
+        if went_to_background {
+            tracing::warn!(
+                generation,
+                pid = left.first().map(|process| process.pid),
+                remedy = "an option of the program's, often -f, -F, -D, --foreground, --nodaemon or \"daemon off\"",
+                "the program went to the background, where nobody can tell how it is: its end is taken for that of its first process; \
+                 let it run in the foreground"
+            );
+        }
         let asked_before = it.caught;
         it.caught |= !caught.is_empty();
         let told = it.leftovers.get_or_insert_default();

@@ -114,7 +114,7 @@ mod tests {
         bytes.push(last);
         assert_eq!(decode(&mut bytes), Some(Notice::Ended));
         assert_eq!(bytes, b"");
-        bytes.extend(b"nonsense\0\0changed\0x\0\0\0heard\0\0");
+        bytes.extend(b"nonsense\0\0changed\0x\0\0heard\0\0");
         assert_eq!(decode(&mut bytes), Some(Notice::Silent(false)));
     }
 }

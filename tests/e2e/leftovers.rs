@@ -248,3 +248,26 @@ fn what_forks_faster_than_it_is_looked_for_ends_with_its_generation() {
         ends(2, Duration::from_secs(2));
     }
 }
+
+/// As servers do that were made for init scripts.
+#[test]
+fn a_program_that_goes_to_the_background_is_told_to_stay() {
+    let told = "the program went to the background, where nobody can tell how it is: its end is taken for that of its first process; \
+                let it run in the foreground";
+    for how in BOTH {
+        let mut segue = Recipe::new(
+            how,
+            ["sh", "-c", "setsid sleep 1000 </dev/null >/dev/null 2>&1 & exit 0"],
+        )
+        .run();
+        assert_eq!(segue.wait(), 0);
+        let lines = segue.lines(told);
+        assert_eq!(lines.len(), 1, "{}", segue.stderr());
+        assert!(lines[0]["level"] == "WARN" && lines[0]["remedy"].as_str().unwrap().contains("--foreground"));
+        for (main, code) in [("exit 0", 0), ("setsid sleep 1000 & exit 3", 3)] {
+            let mut segue = Recipe::new(how, ["sh", "-c", main]).run();
+            assert_eq!(segue.wait(), code);
+            assert!(segue.lines(told).is_empty(), "{}", segue.stderr());
+        }
+    }
+}
