@@ -77,21 +77,27 @@ impl Message {
     }
 }
 
-/// The file that has come.
-pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+/// The file that has come, whatever the program has sent: one, and no more.
+///
+/// # Errors
+///
+/// None has come.
+pub fn receive(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut byte = [0];
     let mut parts = [IoSliceMut::new(&mut byte)];
     let mut space = cmsg_space!([RawFd; 1]);
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
     let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
+    let mut first = None;
     for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(received) = control
-            && let Some(file) = received.first()
-        {
-            return Ok(files::made(*file));
+        if let ControlMessageOwned::ScmRights(received) = control {
+            // There is room for two, as the space is rounded up: each is taken, so that none stays open.
+            for file in received {
+                first.get_or_insert(files::made(file));
+            }
         }
     }
-    Err(io::Error::from_raw_os_error(libc::EMFILE))
+    first.ok_or_else(|| io::Error::from_raw_os_error(libc::EMFILE))
 }
 
 /// Sends a file.
