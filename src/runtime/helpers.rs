@@ -9,7 +9,7 @@ use std::{
 };
 
 use nix::unistd::Pid;
-use tokio::time::timeout;
+use tokio::{io::unix::AsyncFd, sync::mpsc, time::timeout_at};
 
 use super::{Supervisor, boot::BAD_SETTINGS, generation::Main, probing::Message};
 use crate::{
@@ -73,14 +73,7 @@ impl Supervisor {
                 alive: true,
             });
         }
-        let sender = self.sender.clone();
-        tokio::spawn(async move {
-            let mut answer = Vec::new();
-            let all = hear(helper, |bytes| answer.extend(bytes));
-            let in_time = timeout(PATIENCE, all).await.is_ok();
-            let answer = in_time.then_some(answer);
-            sender.send(Message::Files(generation, pid, answer)).ok();
-        });
+        tokio::spawn(follow(Ok(helper), Some(generation), self.sender.clone()));
         Ok(true)
     }
 
@@ -138,27 +131,9 @@ impl Supervisor {
 
     /// Has the files watched by a helper.
     pub(super) fn watch_apart(&mut self, own: Vec<OsString>) {
-        let sender = self.sender.clone();
         let helper = self.helper(job::WATCH, &own);
         self.childless = false;
-        tokio::spawn(async move {
-            match helper {
-                Ok(helper) => {
-                    let mut heard = Vec::new();
-                    hear(helper, |bytes| {
-                        heard.extend(bytes);
-                        while let Some(notice) = wire::decode(&mut heard) {
-                            // The loop outlives its tasks.
-                            sender.send(Message::Watch(notice)).ok();
-                        }
-                    })
-                    .await;
-                }
-                Err(error) => tracing::error!(%error, "cannot start a helper that watches files"),
-            }
-            tokio::time::sleep(PAUSE).await;
-            sender.send(Message::Watch(Notice::Ended)).ok();
-        });
+        tokio::spawn(follow(helper, None, self.sender.clone()));
     }
 
     /// Which generations processes belong to, by their environments. Of one that is not told now nothing is known for good if a helper
@@ -228,15 +203,51 @@ pub(super) fn keep_pid_file(inherited: &Inherited, path: &Path) -> Result<Helper
     }
 }
 
-/// All that a helper says.
-async fn hear(helper: Helper, mut take: impl FnMut(&[u8])) {
-    let Ok(helper) = files::watch(helper) else { return };
+/// Tells the loop what a helper says: one that reads files for a generation all at once and in time, one that watches files as it comes.
+/// One task for both, as each kind of task is code of its own.
+async fn follow(helper: io::Result<Helper>, reads_for: Option<u64>, sender: mpsc::UnboundedSender<Message>) {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    let (mut heard, mut pid) = (Vec::new(), None);
+    let mut in_time = true;
+    match helper.and_then(|helper| {
+        pid = Some(helper.pid);
+        files::watch(helper)
+    }) {
+        Ok(helper) => loop {
+            let more = more(&helper);
+            let bytes = match reads_for {
+                Some(_) => timeout_at(end, more).await,
+                None => Ok(more.await),
+            };
+            in_time = bytes.is_ok();
+            let Some(bytes) = bytes.ok().flatten() else { break };
+            heard.extend(bytes);
+            while reads_for.is_none()
+                && let Some(notice) = wire::decode(&mut heard)
+            {
+                // The loop outlives its tasks.
+                sender.send(Message::Watch(notice)).ok();
+            }
+        },
+        Err(error) => tracing::error!(%error, "cannot start a helper"),
+    }
+    let last = match (reads_for, pid) {
+        (Some(generation), Some(pid)) => Message::Files(generation, pid, in_time.then_some(heard)),
+        (Some(_) | None, _) => {
+            tokio::time::sleep(PAUSE).await;
+            Message::Watch(Notice::Ended)
+        }
+    };
+    sender.send(last).ok();
+}
+
+/// The next that a helper says; `None`: it has ended.
+async fn more(helper: &AsyncFd<Helper>) -> Option<Vec<u8>> {
     loop {
-        let Ok(mut ready) = helper.readable().await else { return };
-        match helper.get_ref().hear() {
-            Ok(Some(bytes)) if !bytes.is_empty() => take(&bytes),
-            Ok(None) => ready.clear_ready(),
-            Ok(Some(_)) | Err(_) => return,
+        let mut ready = helper.readable().await.ok()?;
+        match helper.get_ref().hear().ok()? {
+            Some(bytes) => return Some(bytes).filter(|bytes| !bytes.is_empty()),
+            None => ready.clear_ready(),
         }
     }
 }

@@ -5,7 +5,6 @@ use std::{
     io::{self, Read, Write},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -135,7 +134,7 @@ fn watch_files(plan: watch::Plan) -> io::Result<()> {
     Ok(())
 }
 
-fn watch_counted(plan: watch::Plan, turns: &AtomicU64) {
+fn watch_counted(plan: watch::Plan, turns: &Arc<AtomicU64>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -144,16 +143,15 @@ fn watch_counted(plan: watch::Plan, turns: &AtomicU64) {
     let tell = |notice| {
         say(&wire::encode(&notice)).ok();
     };
-    runtime.block_on(async {
-        let mut watching = pin!(watch::run(plan, tell));
-        let watching = std::future::poll_fn(|context| {
-            turns.fetch_add(1, Ordering::Relaxed);
-            let polled = watching.as_mut().poll(context);
-            turns.fetch_add(1, Ordering::Relaxed);
-            polled
-        });
-        match watching.await {}
+    let mut watching = Box::pin(watch::run(plan, Box::new(tell)));
+    let turns = Arc::clone(turns);
+    let watching = std::future::poll_fn(move |context| {
+        turns.fetch_add(1, Ordering::Relaxed);
+        let polled = watching.as_mut().poll(context);
+        turns.fetch_add(1, Ordering::Relaxed);
+        polled.map(|never| match never {})
     });
+    super::life::block_on(&runtime, Box::pin(watching));
 }
 
 /// Is the binary to help? Then these are its words.

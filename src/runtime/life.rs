@@ -7,6 +7,7 @@ use std::{
     io::Write,
     mem::ManuallyDrop,
     path::Path,
+    pin::Pin,
     time::{Duration, Instant},
 };
 
@@ -70,7 +71,7 @@ pub fn run(inherited: Inherited, program: Vec<OsString>, adjust: impl FnOnce(&mu
         .build()
     {
         Ok(runtime) => {
-            let code = runtime.block_on(supervise(inherited, program, environment, booted));
+            let code = block_on(&runtime, Box::pin(supervise(inherited, program, environment, booted)));
             // The end of the process frees it all at once.
             std::mem::forget(runtime);
             code
@@ -80,6 +81,11 @@ pub fn run(inherited: Inherited, program: Vec<OsString>, adjust: impl FnOnce(&mu
             SYSTEM_REFUSED
         }
     }
+}
+
+/// For one kind of future, as the library's code is made anew for each.
+pub(super) fn block_on(runtime: &tokio::runtime::Runtime, future: Pin<Box<dyn Future<Output = u8>>>) -> u8 {
+    runtime.block_on(future)
 }
 
 /// The program runs, so that segue must not give up. What comes meanwhile is blocked, and lost no more than before.

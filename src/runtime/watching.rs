@@ -72,7 +72,7 @@ impl Supervisor {
             let messages = messages.clone();
             // The loop outlives its tasks.
             let tell = move |notice| drop(messages.send(Message::Watch(notice)));
-            match watch::run(plan.clone(), tell).await {}
+            match watch::run(plan.clone(), Box::new(tell)).await {}
         }));
     }
 

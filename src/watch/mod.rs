@@ -88,7 +88,7 @@ pub struct Watching {
 }
 
 /// Watches for ever. Needs a tokio runtime with time and I/O.
-pub async fn run(plan: Plan, mut tell: impl FnMut(Notice)) -> Infallible {
+pub async fn run(plan: Plan, mut tell: Box<dyn FnMut(Notice) + Send>) -> Infallible {
     let mut watcher = Watcher::begin(plan).await;
     loop {
         tell(Notice::State(watcher.watching()));

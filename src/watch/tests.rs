@@ -54,7 +54,7 @@ impl Trial {
         };
         adjust(&mut plan);
         let (sender, notices) = mpsc::unbounded_channel();
-        let watch = async move { match run(plan, move |notice| drop(sender.send(notice))).await {} };
+        let watch = async move { match run(plan, Box::new(move |notice| drop(sender.send(notice)))).await {} };
         let mut trial = Trial {
             directory,
             notices,
