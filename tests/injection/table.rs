@@ -319,6 +319,7 @@ pub const TABLE: &[Row] = &[
             "getdents64",
             "newfstatat /proc",
             "newfstatat stderr",
+            "openat /dev/termination-log",
             "openat /proc",
             "openat /proc/N/stat",
             "openat /proc/N/status",
