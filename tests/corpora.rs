@@ -9,6 +9,8 @@
     reason = "a test ends by panicking"
 )]
 
+#[path = "corpora/answers.rs"]
+mod answers;
 #[path = "corpora/calls.rs"]
 mod calls;
 #[path = "corpora/configmap.rs"]
@@ -82,6 +84,11 @@ fn run(target: &str, changes: u64, check: fn(&[u8])) {
             check(&changed(&input, &mut chance));
         }
     }
+}
+
+#[test]
+fn answers() {
+    run("answers", CHANGES, answers::check);
 }
 
 #[test]

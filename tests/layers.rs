@@ -82,6 +82,106 @@ const UNSAFE: [&str; 23] = [
 /// A tracer is the only one who can wait for a thread that died while it was traced.
 const WAITS_FOR_THE_TRACED: &str = "handover/trapped/tracer/request.rs";
 
+/// The files that open, read or look up others, and why PID 1's thread does not hang in them when a file system has stopped answering. What
+/// is not here asks no file system anything.
+const LOOKS_AT_FILES: [(&str, &[&str]); 6] = [
+    (
+        "files of the kernel's own (/proc, /sys, cgroups), which wait for no file system and no process's memory",
+        &[
+            "control/metrics/own.rs",
+            "evidence/cgroup.rs",
+            "handover/census/table.rs",
+            "handover/datagrams/table.rs",
+            "handover/exchange.rs",
+            "handover/open_files.rs",
+            "handover/steering.rs",
+            "handover/trapped/mod.rs",
+            "process/inherited.rs",
+            "process/mounts.rs",
+            "process/status.rs",
+            "runtime/children.rs",
+            "runtime/exchanging.rs",
+            "runtime/memory.rs",
+            "runtime/port.rs",
+            "runtime/watching.rs",
+        ],
+    ),
+    (
+        "by a helper, or where no mount may hang",
+        &[
+            "evidence/look.rs",
+            "process/pid_file.rs",
+            "process/regular.rs",
+            "process/tree.rs",
+            "runtime/environment.rs",
+            "runtime/helpers.rs",
+            "telemetry/termination.rs",
+            "watch/guards.rs",
+            "watch/mark.rs",
+            "watch/target.rs",
+            "watch/walk.rs",
+            "watch/watcher.rs",
+            "watch/watcher/polling.rs",
+        ],
+    ),
+    (
+        "before the first start, or for a program that would hang there itself",
+        &["process/lookup.rs", "process/privileges.rs"],
+    ),
+    (
+        "where the program's own bind has been, or in the threads that answer calls",
+        &[
+            "handover/paths/directory.rs",
+            "handover/trapped/path_calls.rs",
+            "handover/trapped/task.rs",
+        ],
+    ),
+    (
+        "sockets of segue's own, at places that a setting names: these must not be on a mount that hangs",
+        &[
+            "control/place.rs",
+            "control/search.rs",
+            "handover/listener.rs",
+            "handover/sockets/mod.rs",
+            "runtime/front.rs",
+        ],
+    ),
+    (
+        "by commands, which are no PID 1",
+        &[
+            "cli/check.rs",
+            "cli/check/address.rs",
+            "cli/install.rs",
+            "cli/start.rs",
+            "verify/subject.rs",
+        ],
+    ),
+];
+
+/// How a file is looked at.
+const LOOKS: [&str; 20] = [
+    ".exists()",
+    ".is_dir()",
+    ".is_file()",
+    "File::open",
+    "File::options",
+    "FileType::of(",
+    "OpenOptions::new",
+    "fs::canonicalize",
+    "fs::copy",
+    "fs::create_dir",
+    "fs::hard_link",
+    "fs::metadata",
+    "fs::read",
+    "fs::remove_file",
+    "fs::rename",
+    "fs::set_permissions",
+    "fs::symlink_metadata",
+    "fs::write",
+    "read_link(",
+    "regular::",
+];
+
 /// A file may be this long, its tests included.
 const LONGEST: usize = 400;
 
@@ -320,4 +420,25 @@ fn files_are_short_and_begin_by_saying_what_they_are_for() {
     lengths.sort_unstable();
     let median = lengths[lengths.len() / 2];
     assert!(median <= 150, "the median file has {median} lines");
+}
+
+#[test]
+fn who_looks_at_files_is_known_and_so_is_why_it_does_not_hang() {
+    let known: BTreeSet<&str> = LOOKS_AT_FILES
+        .iter()
+        .flat_map(|(_, files)| files.iter().copied())
+        .collect();
+    let is_test =
+        |file: &str| file.contains("/tests") || file.ends_with("properties.rs") || file.contains("scenarios/");
+    let found: BTreeSet<String> = files(&source())
+        .iter()
+        .filter(|path| LOOKS.iter().any(|look| code(path).contains(look)))
+        .map(|path| name(path))
+        .filter(|file| !is_test(file) && !file.starts_with(PACKAGE))
+        .collect();
+    assert_eq!(
+        found.iter().map(String::as_str).collect::<BTreeSet<&str>>(),
+        known,
+        "a file that looks at others and is not listed, or the other way round"
+    );
 }

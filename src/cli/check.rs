@@ -13,9 +13,9 @@ use nix::unistd::{AccessFlags, faccessat};
 use super::find::{find, status};
 use super::settings::finish;
 use crate::control::status::Setting;
-use crate::process::lookup;
+use crate::process::{lookup, privileges};
 use crate::runtime::{boot, environment};
-use crate::settings::value::{Address, Admin, Control, Ready, TerminationLog, WatchAction};
+use crate::settings::value::{Address, Admin, Control, Handover, Ready, TerminationLog, WatchAction};
 use crate::settings::{Reading, Settings, read, redacted};
 
 const BAD_SETTINGS: u8 = 78;
@@ -55,6 +55,13 @@ pub fn check(
             missing.extend(doubtful);
             let paths = settings.watch.iter().map(|it| &it.0).filter(|path| !path.exists());
             missing.extend(paths.map(|path| format!("SEGUE_WATCH={path:?}: not there, it will be waited for")));
+            let transparent = match settings.handover {
+                Handover::Transparent => true,
+                Handover::Auto => settings.listen.is_empty() && settings.proxy.is_empty() && !inherited_sockets,
+                Handover::ListenFds | Handover::Proxy | Handover::None => false,
+            };
+            let forbidden = privileges::nothing_is_read().filter(|_| transparent);
+            missing.extend(forbidden.map(|why| format!("no transparent hand-over: {why}")));
             let addresses = settings.listen.len() + settings.proxy.len();
             if addresses > 0 {
                 summary.push(format!("{} free", plural(addresses, "address")));

@@ -44,6 +44,9 @@ pub fn main() -> u8 {
 
 fn answer(inherited: Inherited) -> u8 {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(words) = runtime::helping::words(&arguments) {
+        return runtime::helping::help(inherited, words);
+    }
     let invocation = match arguments::parse(arguments) {
         Ok(invocation) => invocation,
         Err(answer) => {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     handover::open_files,
-    process::{file_type::FileType, status},
+    process::{file_type::FileType, mounts::Mounts, status},
 };
 
 /// A program with more open files than that is not looked through to the end: it would keep everything else waiting.
@@ -29,13 +29,14 @@ pub fn at(processes: &[i32], memory: Option<&Memory>) -> Option<Evidence> {
 }
 
 fn at_files(processes: &[i32]) -> Option<Evidence> {
+    let mounts = Mounts::read();
     // Files that are somebody's standard output or standard error: segue's, or that of any process.
-    let own = [1, 2].map(|number| FileType::of(Path::new(&format!("/proc/self/fd/{number}"))));
-    let mut outputs: Vec<(u64, u64)> = own.into_iter().flatten().map(|it| it.identity).collect();
+    let own = [1, 2].map(|number| file_type("self", number, &mounts));
+    let mut outputs: Vec<(u64, u64)> = own.into_iter().flatten().map(|it| it.0.identity).collect();
     let mut left = MOST_FILES;
     let mut seen = Vec::new();
     for process in processes.iter().copied() {
-        match seen_of(process, &mut left, &mut outputs) {
+        match seen_of(process, &mounts, &mut left, &mut outputs) {
             Ok(files) if files.is_empty() => {}
             Ok(files) => seen.push((process, status::numbers(process), files)),
             // It is gone, or closed to segue. (/proc/locks would tell the locks of such a one, and is not asked: to read it waits for
@@ -68,14 +69,38 @@ struct Seen {
     fdinfo: String,
 }
 
-fn seen_of(process: i32, left: &mut usize, outputs: &mut Vec<(u64, u64)>) -> io::Result<Vec<Seen>> {
+/// What a file is, and what /proc/PID/fdinfo says of it. Where a mount may hang nothing is asked of it: the file is taken for data, unless
+/// it was opened as a directory.
+fn file_type(process: &str, number: RawFd, mounts: &Mounts) -> Option<(FileType, String)> {
+    // One that is closed meanwhile is not held.
+    let fdinfo = fs::read_to_string(format!("/proc/{process}/fdinfo/{number}")).ok()?;
+    let field = |name: &str| fdinfo.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let mount = field("mnt_id:").and_then(|it| it.parse().ok()).unwrap_or(0);
+    if !mounts.may_number_hang(mount) {
+        let it = FileType::of(Path::new(&format!("/proc/{process}/fd/{number}"))).ok()?;
+        return Some((it, fdinfo));
+    }
+    let flags = field("flags:")
+        .and_then(|it| i32::from_str_radix(it, 8).ok())
+        .unwrap_or(0);
+    let is_directory = flags & libc::O_DIRECTORY != 0;
+    let it = FileType {
+        mode: if is_directory { libc::S_IFDIR } else { libc::S_IFREG },
+        links: 1,
+        // (fdinfo tells the inode since 5.14.)
+        identity: (u64::MAX - mount, field("ino:").and_then(|it| it.parse().ok())?),
+    };
+    Some((it, fdinfo))
+}
+
+fn seen_of(process: i32, mounts: &Mounts, left: &mut usize, outputs: &mut Vec<(u64, u64)>) -> io::Result<Vec<Seen>> {
     let (most, own_outputs) = (Cell::new(*left), RefCell::new(Vec::new()));
     let seen = open_files::of(process, |number: RawFd, link: &Path| {
         if !link.is_absolute() || most.get() == 0 {
             return Ok(None);
         }
         most.set(most.get() - 1);
-        let Ok(it) = FileType::of(Path::new(&format!("/proc/{process}/fd/{number}"))) else {
+        let Some((it, fdinfo)) = file_type(&process.to_string(), number, mounts) else {
             return Ok(None);
         };
         if is_output(number) {
@@ -86,8 +111,6 @@ fn seen_of(process: i32, left: &mut usize, outputs: &mut Vec<(u64, u64)>) -> io:
             libc::S_IFDIR => Kind::Directory,
             _ => return Ok(None),
         };
-        // One that is closed meanwhile is not held.
-        let fdinfo = fs::read_to_string(format!("/proc/{process}/fdinfo/{number}")).unwrap_or_default();
         Ok(Some(Seen {
             path: link.to_owned(),
             kind,

@@ -35,15 +35,15 @@ pub enum Refused {
 }
 
 impl PidFile {
-    /// Writes this process's number.
+    /// Writes this number.
     ///
     /// # Errors
     ///
     /// [`Refused::Running`] while another process has the file, else what the system says.
-    pub fn write(path: &Path) -> Result<PidFile, Refused> {
+    pub fn write(path: &Path, pid: u32) -> Result<PidFile, Refused> {
         for _ in 0..TRIES {
             match hold(path)? {
-                Held::Free(old) => return replace(path, old).map_err(Refused::System),
+                Held::Free(old) => return replace(path, old, pid).map_err(Refused::System),
                 Held::Changed => {}
                 Held::Taken(pid) => return Err(Refused::Running { pid }),
             }
@@ -94,8 +94,7 @@ fn hold(path: &Path) -> io::Result<Held> {
 }
 
 /// A reader sees the old content or the new one, and never half of it.
-fn replace(path: &Path, old: Flock<File>) -> io::Result<PidFile> {
-    let pid = std::process::id();
+fn replace(path: &Path, old: Flock<File>, pid: u32) -> io::Result<PidFile> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{pid}.new"));
     let new = path.with_file_name(name);
@@ -156,17 +155,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app.pid");
         assert_eq!(PidFile::living(&path).unwrap(), None);
-        let first = PidFile::write(&path).unwrap();
+        let first = PidFile::write(&path, std::process::id()).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", own()));
         assert_eq!(PidFile::living(&path).unwrap(), Some(Some(own())));
-        let second = PidFile::write(&path).unwrap_err();
+        let second = PidFile::write(&path, std::process::id()).unwrap_err();
         assert!(
             matches!(second, Refused::Running { pid: Some(pid) } if pid == own()),
             "{second}"
         );
         drop(first);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-        drop(PidFile::write(&path).unwrap());
+        drop(PidFile::write(&path, std::process::id()).unwrap());
     }
 
     #[test]
@@ -176,7 +175,7 @@ mod tests {
         // 1 lives, but has not locked the file: a number that was given to another process.
         for stale in ["1\n", "", "nonsense", "999999999"] {
             fs::write(&path, stale).unwrap();
-            let file = PidFile::write(&path).unwrap();
+            let file = PidFile::write(&path, std::process::id()).unwrap();
             assert_eq!(PidFile::living(&path).unwrap(), Some(Some(own())), "{stale}");
             drop(file);
         }
@@ -194,7 +193,10 @@ mod tests {
             directory.path(),
             &directory.path().join("missing/app.pid"),
         ] {
-            assert!(matches!(PidFile::write(path), Err(Refused::System(_))), "{path:?}");
+            assert!(
+                matches!(PidFile::write(path, std::process::id()), Err(Refused::System(_))),
+                "{path:?}"
+            );
         }
         assert_eq!(fs::read_to_string(&precious).unwrap(), "x");
     }
@@ -204,7 +206,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app.pid");
         let winners: Vec<PidFile> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| PidFile::write(&path).ok())).collect();
+            let threads: Vec<_> = (0..16)
+                .map(|_| scope.spawn(|| PidFile::write(&path, std::process::id()).ok()))
+                .collect();
             threads.into_iter().filter_map(|it| it.join().unwrap()).collect()
         });
         assert_eq!(winners.len(), 1);

@@ -15,7 +15,7 @@ use std::{
 
 use nix::unistd::{getegid, geteuid};
 
-use super::status::{self, SYS_ADMIN, Status};
+use super::status::{self, SYS_ADMIN, SYS_PTRACE, Status};
 
 /// The names of the capabilities that servers are given, by number.
 const NAMES: [(u32, &str); 4] = [
@@ -24,6 +24,26 @@ const NAMES: [(u32, &str); 4] = [
     (13, "cap_net_raw"),
     (14, "cap_ipc_lock"),
 ];
+
+/// Why nothing may be read of programs here, not even the address that they bind: Yama (ptrace(2)) forbids it. `None` where it does not, or
+/// there is no Yama.
+#[must_use]
+pub fn nothing_is_read() -> Option<String> {
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").ok()?;
+    yama_forbids(&scope, || own().is_some_and(|own| own.can(SYS_PTRACE)))
+}
+
+fn yama_forbids(scope: &str, may_trace: impl FnOnce() -> bool) -> Option<String> {
+    let what_helps = match scope.trim() {
+        "2" if !may_trace() => "with CAP_SYS_PTRACE, or at 1, it could be",
+        "3" => "it can be only after the machine has begun anew with a lower one",
+        _ => return None,
+    };
+    let scope = scope.trim();
+    Some(format!(
+        "kernel.yama.ptrace_scope is {scope}: nothing may be read of the program, not even the address that it binds; {what_helps}"
+    ))
+}
 
 /// What `no_new_privs` would take from the program that is the first of these files; `None` if that is nothing, or if it is
 /// set already, or not needed.
@@ -158,6 +178,23 @@ mod tests {
         for (mode, expected) in [(0o4755, "set-user-ID"), (0o2755, "set-group-ID")] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             assert!(of_file(&file).unwrap().contains(expected));
+        }
+    }
+
+    #[test]
+    fn yama_at_2_and_3() {
+        for (scope, may_trace, forbids) in [
+            ("0\n", false, false),
+            ("1\n", false, false),
+            ("2\n", false, true),
+            ("2\n", true, false),
+            ("3\n", false, true),
+            ("3\n", true, true),
+            ("", false, false),
+        ] {
+            let why = yama_forbids(scope, || may_trace);
+            assert_eq!(why.is_some(), forbids, "{scope:?} {may_trace}");
+            assert!(why.is_none_or(|why| why.contains(&format!("ptrace_scope is {}:", scope.trim()))));
         }
     }
 }

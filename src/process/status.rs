@@ -9,6 +9,8 @@ const LONGEST: u64 = 64 * 1024;
 
 /// CAP_NET_BIND_SERVICE of capabilities(7): ports below the unprivileged ones.
 pub const NET_BIND_SERVICE: u32 = 10;
+/// CAP_SYS_PTRACE of capabilities(7): other processes may be looked into, as far as Yama lets anybody.
+pub const SYS_PTRACE: u32 = 19;
 /// CAP_SYS_ADMIN of capabilities(7): with it, a seccomp filter needs no `no_new_privs`.
 pub const SYS_ADMIN: u32 = 21;
 

@@ -7,7 +7,7 @@
 //! the program's ([`Unmarked`]) belong to the newest generation that had begun when they began, which errs on the side of the living;
 //! others are nobody's.
 
-use std::{collections::HashMap, fs, io::Read};
+use std::{cell::RefCell, collections::HashMap, fs, io::Read};
 
 use nix::unistd::Pid;
 
@@ -65,10 +65,23 @@ impl Unmarked {
     }
 }
 
+/// The generations that processes' environments name, by number and begin: what is known of them stays true.
+pub type Markers = HashMap<(i32, u64), Option<u64>>;
+
 /// The living descendants of `ancestor` that belong to `generation`; those in `ours` (main processes of other
-/// generations, hooks, probes) and below them do not.
-#[must_use]
-pub fn members(generation: u64, known: &[Known], ancestor: Pid, unmarked: Unmarked) -> Vec<Process> {
+/// generations, hooks, probes) and below them do not. `ask` reads the markers of processes of which they are not known yet; it may
+/// leave some out, which are asked again the next time.
+pub fn members(
+    generation: u64,
+    known: &[Known],
+    ancestor: Pid,
+    unmarked: Unmarked,
+    markers: &mut Markers,
+    ask: impl FnOnce(&[i32]) -> Vec<(i32, Option<u64>)>,
+) -> Vec<Process> {
+    let processes = processes();
+    let began: HashMap<i32, u64> = processes.iter().map(|it| (it.pid, it.began)).collect();
+    markers.retain(|(pid, since), _| began.get(pid) == Some(since));
     let newest = known.iter().map(|it| it.generation).max();
     let owner = |process: &Process| {
         if unmarked == Unmarked::Newest {
@@ -78,7 +91,27 @@ pub fn members(generation: u64, known: &[Known], ancestor: Pid, unmarked: Unmark
         let newest = had_begun.map(|it| it.generation).max();
         newest.filter(|_| unmarked.is_the_program_s(process.pid))
     };
-    attribute(&processes(), known, ancestor.as_raw(), marker, owner)
+    // Where there is one generation, and everything is some generation's, no marker says anything else.
+    let matters = known.len() > 1 || matches!(unmarked, Unmarked::Nobody { .. });
+    let unknown = RefCell::new(Vec::new());
+    let marked = |markers: &Markers, pid: i32| {
+        let found = markers.get(&(pid, *began.get(&pid)?));
+        if found.is_none() && matters {
+            unknown.borrow_mut().push(pid);
+        }
+        found.copied().flatten()
+    };
+    let ancestor = ancestor.as_raw();
+    let mut found = attribute(&processes, known, ancestor, |pid| marked(markers, pid), owner);
+    let unknown = unknown.take();
+    if !unknown.is_empty() {
+        for (pid, marker) in ask(&unknown) {
+            markers.extend(began.get(&pid).map(|since| ((pid, *since), marker)));
+        }
+        let marked = |pid| markers.get(&(pid, *began.get(&pid)?)).copied().flatten();
+        found = attribute(&processes, known, ancestor, marked, owner);
+    }
+    found
         .into_iter()
         .filter(|(process, owner)| *owner == generation && !matches!(process.state, b'Z' | b'X'))
         .map(|(process, _)| process)
@@ -144,6 +177,17 @@ fn processes() -> Vec<Process> {
     pids.filter_map(process).collect()
 }
 
+/// The children of this process's main thread, to which orphans come, in one short look; none where the kernel does not tell
+/// (CONFIG_PROC_CHILDREN). Those that are dead and not reaped are among them.
+#[must_use]
+pub fn children() -> Vec<i32> {
+    let own = std::process::id();
+    let text = fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
+    text.split_ascii_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
+
 /// One process, if it is there.
 #[must_use]
 pub fn process(pid: i32) -> Option<Process> {
@@ -176,8 +220,10 @@ fn parse(pid: i32, stat: &[u8]) -> Option<Process> {
     })
 }
 
-/// The generation that a process's environment names.
-fn marker(pid: i32) -> Option<u64> {
+/// The generation that a process's environment names. It waits, perhaps for ever, where a thread of that process waits in mmap(2) or
+/// munmap(2) for a file system: only for a helper to ask.
+#[must_use]
+pub fn marker(pid: i32) -> Option<u64> {
     const LARGEST: u64 = 4 << 20;
     let mut environment = Vec::new();
     fs::File::open(format!("/proc/{pid}/environ"))

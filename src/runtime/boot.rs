@@ -1,7 +1,7 @@
 //! SETS UP what has to be there before generation 1: settings, sockets, the subreaper. Up to here a failure is a
 //! message and an exit code; nothing has been started.
 
-use std::{ffi::OsString, path::Path};
+use std::ffi::OsString;
 
 use nix::unistd::getpid;
 
@@ -12,9 +12,9 @@ use super::{
     trapping::Trapping,
 };
 use crate::{
-    handover::{inherited, listener::Place, sockets::Sockets},
+    handover::{inherited as passed, listener::Place, sockets::Sockets},
     machine::{Limits, Mode, Policy},
-    process::{send, terminal},
+    process::{inherited::Inherited, send, terminal},
     settings::{
         self, Reading, Settings,
         value::{Address, Handover, Listen, LogFormat, RestartMode, RestartPolicy},
@@ -59,7 +59,7 @@ pub(super) struct Booted {
 /// `adjust` has the last word on the settings: options of a command line.
 pub(super) fn boot(
     environment: &[(OsString, OsString)],
-    directory: Option<&Path>,
+    inherited: &Inherited,
     adjust: impl FnOnce(&mut Settings),
 ) -> Result<Booted, Refusal> {
     let refused = |lines| Refusal {
@@ -76,7 +76,7 @@ pub(super) fn boot(
         refused(faults.faults.iter().map(ToString::to_string).chain(warnings).collect())
     })?;
     adjust(&mut settings);
-    let given_sockets = inherited::are_ours(environment);
+    let given_sockets = passed::are_ours(environment);
     let faults = settings.cross_check(given_sockets);
     if !faults.is_empty() {
         return Err(refused(faults.iter().map(ToString::to_string).collect()));
@@ -95,7 +95,7 @@ pub(super) fn boot(
             "orphans go elsewhere: becoming a subreaper was refused ({error})"
         ));
     }
-    let doors = Doors::open(&settings, directory)?;
+    let doors = Doors::open(&settings, inherited)?;
     let mut sockets = Sockets::default();
     let front = Front::open(&settings)?;
     if front.is_some() {
@@ -103,7 +103,7 @@ pub(super) fn boot(
     } else if settings.handover == Handover::None {
         warnings.extend((!settings.listen.is_empty()).then(|| "SEGUE_HANDOVER=none: SEGUE_LISTEN is not used".into()));
     } else {
-        sockets.add_given(inherited::take(environment));
+        sockets.add_given(passed::take(environment));
         bind(&settings.listen, &mut sockets)?;
     }
     let (trapping, no_handover) = trapping(&settings, given_sockets)?;

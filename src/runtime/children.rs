@@ -12,6 +12,7 @@ use super::{REAP_BATCH, Supervisor};
 use crate::{
     machine::{Ending, Event, Fault, Phase, Role},
     process::{
+        helper,
         reaper::{self, Look, Reaped},
         rest, terminal,
     },
@@ -101,7 +102,9 @@ impl Supervisor {
                 }
                 self.on_task_ended(pid, task, ending);
             }
+            None if helper::forget(pid.as_raw()) => {}
             None => {
+                self.orphans.note(Instant::now());
                 self.desk.tally.count(|metrics| metrics.reaped_orphan());
                 tracing::trace!(pid = pid.as_raw(), %ending, "reaped an orphan");
             }

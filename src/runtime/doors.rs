@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::{
     Supervisor,
     boot::{Refusal, SYSTEM_REFUSED},
+    helpers::keep_pid_file,
     panics::survive_wait,
     probing::Message,
 };
@@ -23,7 +24,7 @@ use crate::{
         place::{DIRECTORIES, Socket},
         search, server,
     },
-    process::pid_file::PidFile,
+    process::{helper::Helper, inherited::Inherited, mounts::Mounts, pid_file::PidFile},
     settings::{
         Settings,
         value::{Address, Admin, Control},
@@ -39,17 +40,42 @@ pub(super) struct Doors {
     control: Option<Socket>,
     admin: Vec<TcpListener>,
     pid_file: Option<PidFile>,
+    /// Who keeps it, where it may hang.
+    keeper: Option<Helper>,
+}
+
+impl Drop for Doors {
+    fn drop(&mut self) {
+        // Its file is gone when segue is.
+        if let Some(keeper) = self.keeper.take() {
+            keeper.end(Duration::from_secs(1));
+        }
+    }
 }
 
 impl Doors {
     /// Opens what was asked for by name. Relative paths are as seen from `directory`.
-    pub(super) fn open(settings: &Settings, directory: Option<&Path>) -> Result<Doors, Refusal> {
-        let absolute = |path: &Path| directory.map_or_else(|| path.to_owned(), |directory| directory.join(path));
+    pub(super) fn open(settings: &Settings, inherited: &Inherited) -> Result<Doors, Refusal> {
+        let directory = inherited.directory();
+        let absolute = |path: &Path| {
+            directory
+                .as_ref()
+                .map_or_else(|| path.to_owned(), |directory| directory.join(path))
+        };
         let mut lines = Vec::new();
         let mut doors = Doors::default();
         if let Some(path) = &settings.pid_file {
-            match PidFile::write(&absolute(path)) {
-                Ok(file) => doors.pid_file = Some(file),
+            let at = absolute(path);
+            let kept = if Mounts::read().may_hang() {
+                keep_pid_file(inherited, &at).map(|helper| doors.keeper = Some(helper))
+            } else {
+                let written = PidFile::write(&at, std::process::id());
+                written
+                    .map(|file| doors.pid_file = Some(file))
+                    .map_err(|why| why.to_string())
+            };
+            match kept {
+                Ok(()) => {}
                 Err(why) => lines.push(format!("SEGUE_PID_FILE={path:?}: {why}")),
             }
         }
@@ -140,6 +166,7 @@ impl Supervisor {
             self.desk.tally.metrics();
             self.doors.let_in(&self.settings, &self.asking, &self.sender);
             self.start_watching();
+            self.see_what_is_forbidden();
             // What is killed from now on counts.
             self.memory.cgroup();
         }

@@ -119,6 +119,10 @@ impl Environment {
         self.0.insert(name.into(), value.into());
     }
 
+    pub(super) fn extend(&mut self, entries: &[(OsString, OsString)]) {
+        self.0.extend(entries.iter().cloned());
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str)
     }
@@ -140,6 +144,13 @@ impl Environment {
                 .or_else(|fault| files.forgive(fault))?;
         }
         Ok(())
+    }
+
+    /// Variables that name the files of secrets are nothing for the program.
+    pub(super) fn remove_files_of(&mut self, secrets: &[Secret]) {
+        for secret in secrets {
+            self.0.remove(OsStr::new(&format!("{}_FILE", secret.name)));
+        }
     }
 
     /// The value of a variable from a file. Whoever reads it is root, before the program drops that.

@@ -86,6 +86,8 @@ pub(super) struct Generation {
     pub(super) draining: Option<Draining>,
     /// What its main process left behind and segue has told to go; `None` before that.
     pub(super) leftovers: Option<HashSet<i32>>,
+    /// Had some of that to be caught, because it forked faster than it was looked for?
+    pub(super) caught: bool,
 }
 
 /// The main process: the program, or before it the pre-start command.
@@ -132,6 +134,7 @@ impl Generation {
             quiet: Quiet::default(),
             draining: None,
             leftovers: None,
+            caught: false,
         }
     }
 

@@ -45,6 +45,9 @@ impl Supervisor {
             code: SYSTEM_REFUSED,
             reason: format!("{what}: {error}"),
         };
+        if self.waits_for_files(generation, Files::All)? {
+            return Ok(());
+        }
         let (mut environment, identity) = self.environment_of(generation, Files::All)?;
         let mut notify = None;
         let auto = self.settings.ready == Ready::Auto && (self.trapping.is_on() || self.front.is_some());
@@ -158,13 +161,14 @@ impl Supervisor {
         if let Some(home) = home {
             environment.set("HOME", home);
         }
-        let directory = self.inherited.directory();
-        let read = environment.read(
-            &self.settings.env_files,
-            &self.settings.secrets,
-            directory.as_deref(),
-            files,
-        );
+        let (paths, secrets) = (&self.settings.env_files, &self.settings.secrets);
+        let read = if self.reads_apart() {
+            environment.extend(&self.files_read.entries);
+            environment.remove_files_of(secrets);
+            Ok(())
+        } else {
+            environment.read(paths, secrets, self.inherited.directory().as_deref(), files)
+        };
         read.map_err(|fault| Fault {
             code: BAD_SETTINGS,
             reason: fault.to_string(),

@@ -1,24 +1,102 @@
 //! ENDS what a main process left behind: finds it, asks it to go, sees when it is gone, kills it if told to.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use nix::unistd::{Pid, getpid};
 
-use super::{Supervisor, children::Task, generation::Generation};
+use super::{Supervisor, generation::Generation};
 use crate::{
-    machine::{Event, Phase},
+    machine::{Ending, Event, Phase},
     process::{
-        send, status,
+        helper, send, status,
         tree::{self, Known, Process, Unmarked},
     },
 };
+
+/// So many orphans dead in so long: processes may come and go faster than they are looked for.
+const STORM: (u32, Duration) = (16, Duration::from_millis(500));
+
+/// So long they are stopped as they come; and once none has come for so long, they all are.
+const CATCH: (Duration, Duration) = (Duration::from_millis(150), Duration::from_millis(30));
+
+/// In clock ticks: a program whose first process ends well so soon, and leaves others behind, wants to be a daemon.
+const SOON: u64 = 1_000;
+
+/// Who has begun within so many clock ticks may be one of them.
+const YOUNG: u64 = 20;
+
+/// How many orphans have died lately.
+#[derive(Debug, Default)]
+pub(super) struct Orphans {
+    since: Option<Instant>,
+    count: u32,
+}
+
+impl Orphans {
+    /// One more.
+    pub(super) fn note(&mut self, now: Instant) {
+        if self
+            .since
+            .is_none_or(|since| now.saturating_duration_since(since) > STORM.1)
+        {
+            (self.since, self.count) = (Some(now), 0);
+        }
+        self.count = self.count.saturating_add(1);
+    }
+
+    fn are_many(&self, now: Instant) -> bool {
+        let recent = |since| now.saturating_duration_since(since) < 2 * STORM.1;
+        self.count >= STORM.0 && self.since.is_some_and(recent)
+    }
+}
 
 /// Looks for new members while the found ones are killed: a process may fork between the look and the signal.
 const KILL_ROUNDS: usize = 5;
 
 impl Supervisor {
     fn members(&self, generation: u64) -> Vec<Process> {
-        members(generation, &self.generations, &self.tasks, self.unmarked())
+        let known: Vec<Known> = self.generations.iter().map(|(number, it)| it.known(*number)).collect();
+        let (own, unmarked) = (getpid(), self.unmarked());
+        let mut markers = self.markers.borrow_mut();
+        let ask = |pids: &[i32]| self.ask_for_markers(pids);
+        let mut members = tree::members(generation, &known, own, unmarked, &mut markers, ask);
+        let main = self.generations.get(&generation).and_then(Generation::living);
+        let main = main.map(|main| main.pid);
+        // Hooks, probes and helpers have their own ends; the main process counts as long as it lives.
+        members.retain(|process| {
+            let pid = Pid::from_raw(process.pid);
+            Some(pid) == main || !self.tasks.contains_key(&pid) && !helper::is_one(process.pid)
+        });
+        members
+    }
+
+    /// Where orphans die as fast as if each forked and went, no look finds the one that lives: each is stopped as it comes to segue,
+    /// until none comes any more. Whose they are is looked at then, and nobody is ended for having been fast.
+    fn catch(&self) -> Vec<Pid> {
+        let begin = Instant::now();
+        let mut stopped = Vec::new();
+        if !self.orphans.are_many(begin) {
+            return stopped;
+        }
+        let since = send::ticks_since_boot().saturating_sub(YOUNG);
+        let is_old = |pid: &i32| tree::process(*pid).is_none_or(|it| it.began < since || it.state == b'T');
+        let others = |pid: &i32| self.tasks.contains_key(&Pid::from_raw(*pid)) || helper::is_one(*pid);
+        let there = tree::children().into_iter();
+        let mut seen: HashSet<i32> = there.filter(|pid| others(pid) || is_old(pid)).collect();
+        let mut last = begin;
+        while begin.elapsed() < CATCH.0 && last.elapsed() < CATCH.1 {
+            for pid in tree::children() {
+                // Dead or not, a child is nobody else until segue reaps it.
+                if seen.insert(pid) && send::to_held(Pid::from_raw(pid), None, libc::SIGSTOP).is_ok() {
+                    stopped.push(Pid::from_raw(pid));
+                    last = Instant::now();
+                }
+            }
+        }
+        stopped
     }
 
     /// Jobs that `docker exec` has left live through restarts. In the final stop they are asked to go like everybody, and not just killed
@@ -47,15 +125,17 @@ impl Supervisor {
 
     /// Asks what is left to go; tells at once if nothing is.
     pub(super) fn end_leftovers(&mut self, generation: u64) {
-        let left = if self.childless {
-            Vec::new()
-        } else {
-            self.members(generation)
-        };
-        self.ask_to_go(generation, &left);
+        if self.childless {
+            return self.ask_to_go(generation, &[], &[]);
+        }
+        let caught = self.catch();
+        let left = self.members(generation);
+        self.ask_to_go(generation, &left, &caught);
+        let_go_on(&caught);
     }
 
-    fn ask_to_go(&mut self, generation: u64, left: &[Process]) {
+    /// Of those that were caught the first is asked to go; to ask one after the other would have no end.
+    fn ask_to_go(&mut self, generation: u64, left: &[Process], caught: &[Pid]) {
         if left.is_empty() {
             self.events.push_back(Event::Emptied { generation });
             if let Some(it) = self.generations.get_mut(&generation) {
@@ -66,8 +146,27 @@ impl Supervisor {
         let Some(it) = self.generations.get_mut(&generation) else {
             return;
         };
+        let went_to_background = it.leftovers.is_none()
+            && it.ending == Some(Ending::Code(0))
+            && it.told_to_end.is_none()
+            && send::ticks_since_boot().saturating_sub(it.began) < SOON;
+        if went_to_background {
+            tracing::warn!(
+                generation,
+                pid = left.first().map(|process| process.pid),
+                remedy = "an option of the program's, often -f, -F, -D, --foreground, --nodaemon or \"daemon off\"",
+                "the program went to the background, where nobody can tell how it is: its end is taken for that of its first process; \
+                 let it run in the foreground"
+            );
+        }
+        let asked_before = it.caught;
+        it.caught |= !caught.is_empty();
         let told = it.leftovers.get_or_insert_default();
         for process in left.iter().filter(|process| told.insert(process.pid)) {
+            if asked_before && caught.contains(&Pid::from_raw(process.pid)) {
+                signal(*process, libc::SIGKILL);
+                continue;
+            }
             tracing::info!(
                 generation,
                 pid = process.pid,
@@ -110,6 +209,7 @@ impl Supervisor {
             // The group first: it is one call, and no member of it can fork meanwhile.
             report(main.pid.as_raw(), send::to_group(main.pid, libc::SIGKILL));
         }
+        let caught = self.catch();
         let mut killed = HashSet::new();
         for _ in 0..KILL_ROUNDS {
             let fresh: Vec<Process> = self
@@ -125,25 +225,23 @@ impl Supervisor {
                 killed.insert(process.pid);
             }
         }
+        let_go_on(&caught);
+        // Its end is the time to look again.
+        if let Some(told) = self
+            .generations
+            .get_mut(&generation)
+            .and_then(|it| it.leftovers.as_mut())
+        {
+            told.extend(killed);
+        }
     }
 }
 
-fn members(
-    generation: u64,
-    generations: &BTreeMap<u64, Generation>,
-    tasks: &HashMap<Pid, Task>,
-    unmarked: Unmarked,
-) -> Vec<Process> {
-    let known: Vec<Known> = generations.iter().map(|(number, it)| it.known(*number)).collect();
-    let ours: Vec<i32> = tasks.keys().map(|pid| pid.as_raw()).collect();
-    let mut members = tree::members(generation, &known, getpid(), unmarked);
-    let main = generations
-        .get(&generation)
-        .and_then(|it| it.living())
-        .map(|main| main.pid.as_raw());
-    // Hooks and probes have their own ends; the main process counts as long as it lives.
-    members.retain(|process| !ours.contains(&process.pid) || Some(process.pid) == main);
-    members
+fn let_go_on(stopped: &[Pid]) {
+    for pid in stopped {
+        // One that is gone needs nothing.
+        send::to_held(*pid, None, libc::SIGCONT).ok();
+    }
 }
 
 /// Signals a process that was seen in /proc, unless its number has become another's since.

@@ -1,11 +1,13 @@
 //! LIVES segue's life, on one page: boot, start the program, set up what could wait, turn until the end.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     ffi::OsString,
     io::Write,
     mem::ManuallyDrop,
     path::Path,
+    pin::Pin,
     time::{Duration, Instant},
 };
 
@@ -18,6 +20,7 @@ use super::{
     doors::Doors,
     endangered::Endangered,
     front,
+    leftovers::Orphans,
     letting_go::Queues,
     reaching::Reaching,
     trapping,
@@ -48,7 +51,7 @@ const QUESTIONS: usize = 16;
 #[must_use]
 pub fn run(inherited: Inherited, program: Vec<OsString>, adjust: impl FnOnce(&mut Settings)) -> u8 {
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    let booted = match boot::boot(&environment, inherited.directory().as_deref(), adjust) {
+    let booted = match boot::boot(&environment, &inherited, adjust) {
         Ok(booted) => booted,
         Err(refusal) => {
             refuse(&refusal.lines);
@@ -68,7 +71,7 @@ pub fn run(inherited: Inherited, program: Vec<OsString>, adjust: impl FnOnce(&mu
         .build()
     {
         Ok(runtime) => {
-            let code = runtime.block_on(supervise(inherited, program, environment, booted));
+            let code = block_on(&runtime, Box::pin(supervise(inherited, program, environment, booted)));
             // The end of the process frees it all at once.
             std::mem::forget(runtime);
             code
@@ -78,6 +81,11 @@ pub fn run(inherited: Inherited, program: Vec<OsString>, adjust: impl FnOnce(&mu
             SYSTEM_REFUSED
         }
     }
+}
+
+/// For one kind of future, as the library's code is made anew for each.
+pub(super) fn block_on(runtime: &tokio::runtime::Runtime, future: Pin<Box<dyn Future<Output = u8>>>) -> u8 {
+    runtime.block_on(future)
 }
 
 /// The program runs, so that segue must not give up. What comes meanwhile is blocked, and lost no more than before.
@@ -156,6 +164,9 @@ async fn supervise(
         tasks: HashMap::new(),
         launches: Vec::new(),
         changed: SignalSet::of([libc::SIGCHLD]),
+        orphans: Orphans::default(),
+        markers: RefCell::default(),
+        files_read: super::FilesRead::default(),
         childless: false,
         more_children: false,
         rest: Rest::default(),

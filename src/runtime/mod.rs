@@ -21,6 +21,8 @@ pub mod environment;
 mod exchanging;
 mod front;
 mod generation;
+mod helpers;
+pub mod helping;
 mod identity;
 mod launch;
 mod leftovers;
@@ -50,6 +52,7 @@ mod waiting;
 mod watching;
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     ffi::OsString,
     task::{Context, Poll},
@@ -69,7 +72,9 @@ use self::{
     endangered::Endangered,
     front::Front,
     generation::Generation,
+    helpers::FilesRead,
     launch::Launching,
+    leftovers::Orphans,
     letting_go::Queues,
     memory::MemoryWatch,
     own_sockets::{Joined, Listens},
@@ -91,6 +96,7 @@ use crate::{
         rest::Rest,
         signals::{Received, Signals},
         sigset::SignalSet,
+        tree::Markers,
     },
     settings::Settings,
 };
@@ -153,6 +159,11 @@ struct Supervisor {
     launches: Vec<Launching>,
     /// Signals whose disposition segue has changed.
     changed: SignalSet,
+    /// Orphans that have died lately.
+    orphans: Orphans,
+    /// What the environments of processes say.
+    markers: RefCell<Markers>,
+    files_read: FilesRead,
     /// Did the last look for dead children find that there are no children?
     childless: bool,
     more_children: bool,

@@ -4,10 +4,10 @@ use std::{io, time::Instant};
 
 use nix::unistd::Pid;
 
-use super::{Supervisor, children::Task, generation::Generation};
+use super::{Supervisor, children::Task, environment::Files, generation::Generation};
 use crate::{
     handover::refuser::Refuser,
-    machine::{Action, Event},
+    machine::{Action, Event, Fault},
     process::{send, terminal, tree},
     settings::value::Ready,
 };
@@ -141,14 +141,26 @@ impl Supervisor {
 
     fn prepare(&mut self, generation: u64) {
         self.generations.insert(generation, Generation::new());
-        let Some(hook) = self.settings.pre_start.clone() else {
-            return;
-        };
-        if let Err(fault) = self.start_hook(generation, &hook, Task::PreStart(generation)) {
+        let waits = self.waits_for_files(generation, Files::ThoseThatAreThere);
+        let begun = waits.and_then(|waits| {
+            if waits {
+                Ok(())
+            } else {
+                self.prepare_at_once(generation)
+            }
+        });
+        if let Err(fault) = begun {
             self.events.push_back(Event::Prepared {
                 generation,
                 outcome: Err(fault),
             });
+        }
+    }
+
+    pub(super) fn prepare_at_once(&mut self, generation: u64) -> Result<(), Fault> {
+        match self.settings.pre_start.clone() {
+            Some(hook) => self.start_hook(generation, &hook, Task::PreStart(generation)),
+            None => Ok(()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::task::{Context, Poll};
 
+use nix::unistd::Pid;
 use tokio::{
     sync::{mpsc, oneshot},
     task::AbortHandle,
@@ -38,6 +39,8 @@ pub(super) enum Message {
         knock: Knock,
         door: oneshot::Sender<Door>,
     },
+    /// What a helper has read, if it came back.
+    Files(u64, Pid, Option<Vec<u8>>),
     /// Of watched files.
     Watch(Notice),
     /// A part of segue has begun again.
@@ -154,6 +157,7 @@ impl Supervisor {
                 }
                 self.became_ready(generation);
             }
+            Message::Files(generation, pid, answer) => self.on_files(generation, pid, answer),
             Message::Watch(notice) => self.on_watch(notice),
             Message::BegunAgain(part) => {
                 *self.desk.faults.entry(part.to_owned()).or_default() += 1;

@@ -156,7 +156,7 @@ impl Supervisor {
             .as_ref()
             .map(|signal| format!("stopped by {signal}; "))
             .unwrap_or_default();
-        termination::write(&path, created, &format!("{asked}{}", self.last_reason));
+        self.write_reason(&path, created, &format!("{asked}{}", self.last_reason));
     }
 }
 

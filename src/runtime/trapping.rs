@@ -195,6 +195,17 @@ impl Supervisor {
         self.trapping = Trapping::No;
     }
 
+    /// Can nothing be had of the program's sockets, although its calls are heard? To be asked once there is time: only then is it known
+    /// that the program is one whose calls are.
+    pub(super) fn see_what_is_forbidden(&mut self) {
+        if self.trapping.is_on()
+            && let Some(why) = privileges::nothing_is_read()
+        {
+            tell_no_handover(&why);
+            self.desk.no_handover.get_or_insert(why);
+        }
+    }
+
     /// Are the calls of this generation heard?
     pub(super) fn hears(&self, generation: u64) -> bool {
         self.calls.as_ref().is_some_and(|calls| calls.trapped.hears(generation))

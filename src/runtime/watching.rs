@@ -9,7 +9,11 @@ use super::{Supervisor, children::Task, doors::again, probing::Message};
 use crate::{
     control::status,
     machine::{Event, Phase, Reason},
-    settings::value::{Command, TerminationLog, WatchAction, WatchBackend},
+    process::mounts::Mounts,
+    settings::{
+        Settings,
+        value::{Command, TerminationLog, WatchAction, WatchBackend},
+    },
     telemetry::termination,
     watch::{self, Backend, Changes, Loops, Notice, Plan, Verdict, Watching},
 };
@@ -25,56 +29,66 @@ pub(super) struct Watch {
     again: bool,
 }
 
+/// What the settings say of it.
+pub(super) fn plan(settings: &Settings, directory: Option<&Path>, own: Vec<PathBuf>) -> Plan {
+    let paths = settings.watch.iter();
+    Plan {
+        paths: paths.map(|it| (it.0.clone(), absolute(directory, &it.0))).collect(),
+        ignore: settings.watch_ignore.clone(),
+        own,
+        debounce: settings.watch_debounce,
+        max_delay: settings.watch_max_delay,
+        backend: match settings.watch_backend {
+            WatchBackend::Auto => Backend::Auto,
+            WatchBackend::Inotify => Backend::Inotify,
+            WatchBackend::Poll => Backend::Poll,
+        },
+        poll_interval: settings.watch_poll_interval,
+        check_interval: settings.watch_check_interval,
+        jitter: settings.watch_jitter,
+    }
+}
+
+/// Without the dots in between, by which no other path would be known. (The last part may be a link.)
+fn absolute(directory: Option<&Path>, path: &Path) -> PathBuf {
+    let path = directory.map_or_else(|| path.to_owned(), |it| it.join(path));
+    let parts = path.components();
+    parts.filter(|it| *it != std::path::Component::CurDir).collect()
+}
+
 impl Supervisor {
     /// Has the files watched from now on, if any are to be.
     pub(super) fn start_watching(&mut self) {
         if self.settings.watch.is_empty() {
             return;
         }
-        let plan = self.watch_plan();
+        let own = self.own_files();
+        if Mounts::read().may_hang() {
+            return self.watch_apart(own.into_iter().map(PathBuf::into_os_string).collect());
+        }
+        let plan = plan(&self.settings, self.inherited.directory().as_deref(), own);
         let messages = self.sender.clone();
         tokio::spawn(again("watch", messages.clone(), async move || {
             let messages = messages.clone();
             // The loop outlives its tasks.
             let tell = move |notice| drop(messages.send(Message::Watch(notice)));
-            match watch::run(plan.clone(), tell).await {}
+            match watch::run(plan.clone(), Box::new(tell)).await {}
         }));
     }
 
-    fn watch_plan(&self) -> Plan {
+    /// Files that never count: where segue and the program write to.
+    fn own_files(&self) -> Vec<PathBuf> {
         let settings = &self.settings;
         let directory = self.inherited.directory();
-        let absolute = |path: &Path| {
-            let path = directory.as_deref().map_or_else(|| path.to_owned(), |it| it.join(path));
-            // Without the dots in between, by which no other path would be known. (The last part may be a link.)
-            path.components()
-                .filter(|it| *it != std::path::Component::CurDir)
-                .collect::<PathBuf>()
-        };
-        let paths = settings.watch.iter().map(|it| (it.0.clone(), absolute(&it.0)));
+        let absolute = |path: &Path| absolute(directory.as_deref(), path);
         let mut own: Vec<PathBuf> = settings.pid_file.iter().map(|path| absolute(path)).collect();
         own.extend(self.doors.control_path());
         own.push(match &settings.termination_log {
             TerminationLog::Path(path) => absolute(path),
             TerminationLog::Auto | TerminationLog::Off => termination::DEFAULT.into(),
         });
-        // Where segue and the program write to, if that is a file.
         own.extend((1..=2).filter_map(|stream| std::fs::read_link(format!("/proc/self/fd/{stream}")).ok()));
-        Plan {
-            paths: paths.collect(),
-            ignore: settings.watch_ignore.clone(),
-            own,
-            debounce: settings.watch_debounce,
-            max_delay: settings.watch_max_delay,
-            backend: match settings.watch_backend {
-                WatchBackend::Auto => Backend::Auto,
-                WatchBackend::Inotify => Backend::Inotify,
-                WatchBackend::Poll => Backend::Poll,
-            },
-            poll_interval: settings.watch_poll_interval,
-            check_interval: settings.watch_check_interval,
-            jitter: settings.watch_jitter,
-        }
+        own
     }
 
     pub(super) fn on_watch(&mut self, notice: Notice) {
@@ -92,6 +106,16 @@ impl Supervisor {
                 self.watch.state = state;
             }
             Notice::Changed(changes) => self.on_changes(&changes),
+            Notice::Silent(true) => {
+                let why = "a watched file system does not answer";
+                tracing::warn!("{why}: changes are not seen until it does");
+                self.watch.state.why = Some(why.to_owned());
+            }
+            Notice::Silent(false) => tracing::info!("the watched file system answers again"),
+            Notice::Ended => {
+                *self.desk.faults.entry("watch".to_owned()).or_default() += 1;
+                self.start_watching();
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use crate::process::{
     send,
     signals::Signals,
     sigset::SignalSet,
-    tree::{self, Known, Unmarked},
+    tree::{self, Known, Markers, Unmarked},
 };
 
 /// A line that is longer is cut.
@@ -168,7 +168,9 @@ impl Subject {
         }];
         // First itself, which would replace what goes.
         self.signal(libc::SIGKILL).ok();
-        for process in tree::members(0, &known, nix::unistd::getpid(), Unmarked::Program) {
+        let ask = |pids: &[i32]| pids.iter().map(|pid| (*pid, tree::marker(*pid))).collect();
+        let own = nix::unistd::getpid();
+        for process in tree::members(0, &known, own, Unmarked::Program, &mut Markers::new(), ask) {
             let pid = Pid::from_raw(process.pid);
             send::to_held(pid, send::hold(pid).as_ref(), libc::SIGKILL).ok();
         }

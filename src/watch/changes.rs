@@ -13,7 +13,7 @@ pub struct Changes {
     /// How many there are.
     pub count: usize,
     /// What the first of them is.
-    kind: Option<Kind>,
+    pub(super) kind: Option<Kind>,
 }
 
 /// What happened to a file.

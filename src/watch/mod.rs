@@ -8,7 +8,6 @@ mod guards;
 mod inotify;
 mod loops;
 mod mark;
-mod mounts;
 mod pace;
 pub mod rules;
 pub mod target;
@@ -16,6 +15,7 @@ pub mod target;
 mod tests;
 mod walk;
 mod watcher;
+pub mod wire;
 
 use std::{convert::Infallible, path::PathBuf, time::Duration};
 
@@ -66,6 +66,10 @@ pub enum Notice {
     Changed(Changes),
     /// It is at this.
     State(Watching),
+    /// Does a file system not answer any more?
+    Silent(bool),
+    /// Nobody watches any more.
+    Ended,
 }
 
 /// What is watched, for people.
@@ -84,7 +88,7 @@ pub struct Watching {
 }
 
 /// Watches for ever. Needs a tokio runtime with time and I/O.
-pub async fn run(plan: Plan, mut tell: impl FnMut(Notice)) -> Infallible {
+pub async fn run(plan: Plan, mut tell: Box<dyn FnMut(Notice) + Send>) -> Infallible {
     let mut watcher = Watcher::begin(plan).await;
     loop {
         tell(Notice::State(watcher.watching()));

@@ -54,7 +54,7 @@ impl Trial {
         };
         adjust(&mut plan);
         let (sender, notices) = mpsc::unbounded_channel();
-        let watch = async move { match run(plan, move |notice| drop(sender.send(notice))).await {} };
+        let watch = async move { match run(plan, Box::new(move |notice| drop(sender.send(notice)))).await {} };
         let mut trial = Trial {
             directory,
             notices,
@@ -84,7 +84,7 @@ impl Trial {
         loop {
             match self.notice().await {
                 Notice::State(state) => return state,
-                Notice::Changed(_) => {}
+                Notice::Changed(_) | Notice::Silent(_) | Notice::Ended => {}
             }
         }
     }
@@ -94,6 +94,7 @@ impl Trial {
             match self.notice().await {
                 Notice::Changed(changes) => return changes,
                 Notice::State(state) => self.state = state,
+                Notice::Silent(_) | Notice::Ended => {}
             }
         }
     }

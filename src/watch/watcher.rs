@@ -28,6 +28,9 @@ const BATCH: usize = 16;
 /// With so many files that a look takes long, it rests so many times as long.
 const SHARE: u32 = 12;
 
+/// A look that takes longer than this waits for somebody.
+const LONGEST: Duration = Duration::from_secs(10);
+
 /// All that is watched.
 pub(super) struct Watcher {
     plan: Plan,
@@ -248,7 +251,14 @@ impl Watcher {
                 self.debounce.note(Instant::now());
             }
         }
-        self.poll_again_after(begin.elapsed().saturating_mul(SHARE));
+        let took = begin.elapsed();
+        // It is not the look that takes so long, but a file system that does not answer.
+        let rest = if took > LONGEST {
+            took.min(LONGEST * 3)
+        } else {
+            took.saturating_mul(SHARE)
+        };
+        self.poll_again_after(rest);
     }
 
     /// Where it polls, a burst is over when one look finds nothing new.

@@ -191,3 +191,83 @@ fn a_job_that_docker_exec_left_lives_through_restarts_and_is_asked_to_go_in_the_
         assert_eq!(fs::read_to_string(&note).unwrap(), "asked\n");
     }
 }
+
+/// Each process is gone before a look at all of them comes to it.
+#[test]
+fn what_forks_faster_than_it_is_looked_for_ends_with_its_generation() {
+    let files = directory();
+    let chain = files.path().join("chain");
+    let built = Command::new("cc")
+        .args(["-O2", "-o"])
+        .args([&chain, &program("chain.c")])
+        .status();
+    assert!(built.unwrap().success());
+    for how in BOTH {
+        let counts = directory();
+        let main = format!(
+            "{} {}/$SEGUE_GENERATION 60; exec sleep 1000",
+            chain.display(),
+            counts.path().display()
+        );
+        let links = |generation: u64| {
+            let bytes = fs::read(counts.path().join(generation.to_string())).unwrap_or_default();
+            bytes.first_chunk::<8>().map_or(0, |it| u64::from_ne_bytes(*it))
+        };
+        // Twice the same, with a pause: none has come meanwhile.
+        let ends = |generation: u64, limit: Duration| {
+            let begin = Instant::now();
+            let mut seen = (links(generation), begin);
+            while seen.1.elapsed() < Duration::from_millis(500) {
+                let now = links(generation);
+                if now != seen.0 {
+                    seen = (now, Instant::now());
+                }
+                assert!(begin.elapsed() < limit * wait::slowness(), "{generation} goes on");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        let mut segue = Recipe::new(how, ["sh", "-c", &main])
+            .set("SEGUE_LOG", "info")
+            .set("SEGUE_PROBATION", "50ms")
+            .set("SEGUE_RESTART_MODE", "overlap")
+            .set("SEGUE_STOP_TIMEOUT", "4s")
+            .start();
+        wait::until("the first chain grows", || (links(1) > 1000).then_some(()));
+        assert_eq!(segue.restart()["message"], "restart succeeded");
+        ends(1, Duration::from_secs(12));
+        let before = links(2);
+        wait::until("the second one goes on", || (links(2) > before + 100).then_some(()));
+        let begin = Instant::now();
+        segue.signal(libc::SIGTERM);
+        segue.wait();
+        assert!(
+            begin.elapsed() < Duration::from_secs(7) * wait::slowness(),
+            "{:?}",
+            begin.elapsed()
+        );
+        ends(2, Duration::from_secs(2));
+    }
+}
+
+/// As servers do that were made for init scripts.
+#[test]
+fn a_program_that_goes_to_the_background_is_told_to_stay() {
+    let told = "the program went to the background, where nobody can tell how it is: its end is taken for that of its first process; \
+                let it run in the foreground";
+    for how in BOTH {
+        let mut segue = Recipe::new(
+            how,
+            ["sh", "-c", "setsid sleep 1000 </dev/null >/dev/null 2>&1 & exit 0"],
+        )
+        .run();
+        assert_eq!(segue.wait(), 0);
+        let lines = segue.lines(told);
+        assert_eq!(lines.len(), 1, "{}", segue.stderr());
+        assert!(lines[0]["level"] == "WARN" && lines[0]["remedy"].as_str().unwrap().contains("--foreground"));
+        for (main, code) in [("exit 0", 0), ("setsid sleep 1000 & exit 3", 3)] {
+            let mut segue = Recipe::new(how, ["sh", "-c", main]).run();
+            assert_eq!(segue.wait(), code);
+            assert!(segue.lines(told).is_empty(), "{}", segue.stderr());
+        }
+    }
+}

@@ -30,6 +30,7 @@ mod faults;
 mod finishing;
 mod given_up;
 mod hostile;
+mod hung_files;
 mod identity;
 mod image;
 mod init;

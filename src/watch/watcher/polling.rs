@@ -1,7 +1,7 @@
 //! CHOOSES which of the paths are polled: where inotify is blind, or has no more watches.
 
 use super::{Backend, Deaf, Watcher};
-use crate::watch::mounts::Mounts;
+use crate::process::mounts::Mounts;
 
 impl Watcher {
     /// Which of the paths have to be polled?

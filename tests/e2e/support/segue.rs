@@ -29,6 +29,7 @@ pub struct Recipe {
     how: As,
     variables: Vec<(OsString, OsString)>,
     words: Vec<OsString>,
+    around: Vec<OsString>,
     directory: Option<PathBuf>,
     stdout: bool,
 }
@@ -52,6 +53,7 @@ impl Recipe {
             how,
             variables: Vec::new(),
             words,
+            around: Vec::new(),
             directory: None,
             stdout: true,
         }
@@ -88,6 +90,12 @@ impl Recipe {
         self
     }
 
+    /// All of it, segue too, by this program, which executes it.
+    pub fn around<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Recipe {
+        self.around = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        self
+    }
+
     /// In this directory.
     pub fn within(mut self, directory: &Path) -> Recipe {
         self.directory = Some(directory.to_owned());
@@ -96,22 +104,15 @@ impl Recipe {
 
     /// The command, to be changed further: stderr goes to `log` and stdout to `out` in the directory.
     pub fn command(&self, files: &Path) -> Command {
-        let mut command = match self.how {
-            As::Subreaper => Command::new(env!("CARGO_BIN_EXE_segue")),
-            As::Init => {
-                let mut unshare = Command::new("unshare");
-                // The namespace goes with unshare, so that a failed test leaves nothing behind.
-                unshare.args([
-                    "--pid",
-                    "--fork",
-                    "--kill-child",
-                    "--mount-proc",
-                    env!("CARGO_BIN_EXE_segue"),
-                ]);
-                unshare
-            }
+        let unshare: &[&str] = match self.how {
+            As::Subreaper => &[],
+            // The namespace goes with unshare, so that a failed test leaves nothing behind.
+            As::Init => &["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"],
         };
-        command.arg("--").args(&self.words).env_clear();
+        let words = unshare.iter().chain(&[env!("CARGO_BIN_EXE_segue")]).map(OsString::from);
+        let mut words = self.around.iter().cloned().chain(words);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).arg("--").args(&self.words).env_clear();
         command
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LANG", "C.UTF-8")

@@ -77,21 +77,30 @@ impl Message {
     }
 }
 
-/// The file that has come.
-pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+/// As many as the kernel lets a message have (SCM_MAX_FD): where there is not room for all, some would be open, and nobody would know which.
+const MOST_FILES: usize = 253;
+
+/// The file that has come, whatever the program has sent: one, and no more.
+///
+/// # Errors
+///
+/// None has come.
+pub fn receive(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut byte = [0];
     let mut parts = [IoSliceMut::new(&mut byte)];
-    let mut space = cmsg_space!([RawFd; 1]);
+    let mut space = cmsg_space!([RawFd; MOST_FILES]);
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
     let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
+    let mut first = None;
     for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(received) = control
-            && let Some(file) = received.first()
-        {
-            return Ok(files::made(*file));
+        if let ControlMessageOwned::ScmRights(received) = control {
+            // Each is taken, so that none stays open.
+            for file in received {
+                first.get_or_insert(files::made(file));
+            }
         }
     }
-    Err(io::Error::from_raw_os_error(libc::EMFILE))
+    first.ok_or_else(|| io::Error::from_raw_os_error(libc::EMFILE))
 }
 
 /// Sends a file.

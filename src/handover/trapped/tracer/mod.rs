@@ -13,7 +13,7 @@
 #[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
 mod machine;
-mod message;
+pub mod message;
 mod request;
 
 use std::{

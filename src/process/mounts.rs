@@ -1,5 +1,5 @@
-//! READS the kernel's list of mounts, and DECIDES where inotify is blind: on file systems whose files are changed by somebody whom
-//! this kernel does not see. Changes nothing.
+//! READS the kernel's list of mounts, and DECIDES where inotify is blind, and what may hang: on file systems whose files are kept by
+//! somebody else than this kernel. Asks no file system anything, and changes nothing.
 
 use std::{
     fs,
@@ -31,32 +31,58 @@ const BLIND: [&str; 20] = [
     "vmhgfs",
 ];
 
+/// A mount: its number, its place, and its kind.
+#[derive(Debug)]
+struct Mount(u64, PathBuf, String);
+
 /// The mounts of this process.
 #[derive(Debug, Default)]
-pub(super) struct Mounts(Vec<(PathBuf, String)>);
+pub struct Mounts(Vec<Mount>);
 
 impl Mounts {
     /// As they are now; none where they cannot be read.
-    pub(super) fn read() -> Mounts {
+    #[must_use]
+    pub fn read() -> Mounts {
         Mounts(parse(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()))
+    }
+
+    /// Is there any that hangs whoever asks it for something, once nobody answers any more? Which paths lead there is not asked: a
+    /// link may, and to follow one is to ask.
+    #[must_use]
+    pub fn may_hang(&self) -> bool {
+        self.0.iter().any(|it| is_blind(&it.2))
+    }
+
+    /// May the mount with this number hang, as `mnt_id` of proc_pid_fdinfo(5) has it?
+    #[must_use]
+    pub fn may_number_hang(&self, number: u64) -> bool {
+        self.0.iter().any(|it| it.0 == number && is_blind(&it.2))
+    }
+
+    /// May what is at this path hang, if no link leads elsewhere?
+    #[must_use]
+    pub fn may_path_hang(&self, path: &Path) -> bool {
+        self.blind(path).is_some()
     }
 
     /// The kind of file system that this path is on.
     fn kind(&self, path: &Path) -> Option<&str> {
-        let over = self.0.iter().filter(|(mount, _)| path.starts_with(mount));
+        let over = self.0.iter().filter(|it| path.starts_with(&it.1));
         // Of several on the same place the last hides the others.
-        let deepest = over.max_by_key(|(mount, _)| mount.as_os_str().len());
-        deepest.map(|(_, kind)| kind.as_str())
+        let deepest = over.max_by_key(|it| it.1.as_os_str().len());
+        deepest.map(|it| it.2.as_str())
     }
 
     /// The kind, if inotify is blind there.
-    pub(super) fn blind(&self, path: &Path) -> Option<&str> {
+    #[must_use]
+    pub fn blind(&self, path: &Path) -> Option<&str> {
         self.kind(path).filter(|kind| is_blind(kind))
     }
 
     /// Is it a mount by itself?
-    pub(super) fn is_mount(&self, path: &Path) -> bool {
-        self.0.iter().any(|(mount, _)| mount == path)
+    #[must_use]
+    pub fn is_mount(&self, path: &Path) -> bool {
+        self.0.iter().any(|it| it.1 == path)
     }
 }
 
@@ -64,12 +90,16 @@ fn is_blind(kind: &str) -> bool {
     BLIND.contains(&kind) || kind.starts_with("fuse.")
 }
 
-/// proc_pid_mountinfo(5): the fifth field is the place, the one after the lone dash the kind.
-fn parse(text: &str) -> Vec<(PathBuf, String)> {
+/// proc_pid_mountinfo(5): the first field is the number, the fifth the place, the one after the lone dash the kind.
+fn parse(text: &str) -> Vec<Mount> {
     let line = |line: &str| {
         let (before, after) = line.split_once(" - ")?;
-        let place = before.split(' ').nth(4)?;
-        Some((unescape(place), after.split(' ').next()?.to_owned()))
+        let (number, place) = (before.split(' ').next()?, before.split(' ').nth(4)?);
+        Some(Mount(
+            number.parse().ok()?,
+            unescape(place),
+            after.split(' ').next()?.to_owned(),
+        ))
     };
     text.lines().filter_map(line).collect()
 }
@@ -115,6 +145,9 @@ mod tests {
         }
         assert!(mounts.is_mount(Path::new("/etc/app.toml")) && !mounts.is_mount(Path::new("/etc")));
         assert_eq!(Mounts::default().blind(Path::new("/a")), None);
+        assert!(mounts.may_hang() && mounts.may_number_hang(30) && !mounts.may_number_hang(22));
+        assert!(mounts.may_path_hang(Path::new("/src/a")) && !mounts.may_path_hang(Path::new("/srcx")));
+        assert!(!Mounts(parse(LIST.lines().next().unwrap())).may_hang());
         assert!(!is_blind("fusectl") && !is_blind("overlay") && !is_blind("tmpfs"));
     }
 
