@@ -13,6 +13,7 @@ use super::{
     Supervisor,
     choosing::Chosen,
     counting::{Asker, Counting},
+    story::OUTLIVED,
     tally::Tally,
 };
 use crate::{
@@ -47,6 +48,8 @@ pub(super) struct Desk {
     pub(super) cut: u64,
     /// Was any generation ever ready?
     pub(super) started: bool,
+    /// Has it been said that the program listens on nothing?
+    pub(super) told_of_nothing: bool,
     pub(super) stop_since: Option<Moment>,
     pub(super) counting: Counting,
     pub(super) tally: Tally,
@@ -75,6 +78,7 @@ impl Desk {
             last_restarts: VecDeque::new(),
             cut: 0,
             started: false,
+            told_of_nothing: false,
             stop_since: None,
             counting: Counting::default(),
             tally: Tally::default(),
@@ -101,7 +105,7 @@ impl Desk {
             mode: chosen.mode.map(str::to_owned),
             evidence: chosen.evidence.clone(),
             outcome: outcome.into(),
-            why: why.cloned(),
+            why: why.cloned().or_else(|| report.outlived.then(|| OUTLIVED.to_owned())),
             remedy: remedy.map(str::to_owned),
             took_ms: u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
             at: Moment::now(),
@@ -151,7 +155,10 @@ impl Supervisor {
     /// An answer that nobody waits for any more is no fault.
     fn on_command(&mut self, command: &Command, answer: oneshot::Sender<Answer>) {
         let told = match command {
-            Command::Status { connections: true } => return self.answer_with_connections(Asker::Control(answer)),
+            Command::Status { connections: true } => {
+                self.look_at_who_is_not_ready();
+                return self.answer_with_connections(Asker::Control(answer));
+            }
             Command::Status { connections: false } => Answer::Status(Box::new(self.status())),
             Command::Restart { wait } => match self.state.phase() {
                 Phase::Running => {

@@ -243,7 +243,7 @@ impl Supervisor {
         let missing = if self.front.is_some() {
             "it does not accept connections on its PORT".to_owned()
         } else if it.listens.is_empty() {
-            "it does not listen on any socket".to_owned()
+            return;
         } else {
             format!(
                 "it does not listen on {} yet, as its predecessor does",

@@ -13,6 +13,7 @@ use super::{
     front,
     generation::Generation,
     listens::wait_for_listening,
+    unseen,
 };
 use crate::{
     handover::listening,
@@ -44,7 +45,7 @@ pub(super) enum Message {
     BegunAgain(&'static str),
     /// The generation has had enough time to listen.
     Waiting(u64),
-    /// Look whether the program listens by now, where its calls are not seen.
+    /// Look whether the program listens by now, where its calls are not seen, or some are not.
     Look(u64),
     /// Run the command of `SEGUE_READY=exec:…`.
     Run {
@@ -65,7 +66,9 @@ impl Supervisor {
         let question = match &self.settings.ready {
             Ready::Auto | Ready::Listening if self.is_seen(generation) => {
                 let waits = wait_for_listening(generation, self.sender.clone());
-                return self.set_probing(generation, tokio::spawn(waits).abort_handle());
+                let looks = unseen::look_again_and_again(generation, self.settings.stable_delay, self.sender.clone());
+                let both = async { tokio::join!(waits, looks) };
+                return self.set_probing(generation, tokio::spawn(both).abort_handle());
             }
             Ready::Listening if self.sockets.is_empty() => {
                 let looks = look_again_and_again(generation, self.sender.clone());
@@ -162,6 +165,10 @@ impl Supervisor {
                 }
             }
             Message::Waiting(generation) => self.tell_what_is_waited_for(generation),
+            Message::Look(generation) if self.hears(generation) => {
+                self.look_for_unseen_listeners(generation);
+                self.tell_who_listens_on_nothing(generation);
+            }
             Message::Look(generation) => {
                 if listening::any(&self.program_processes(generation), &[]) {
                     self.became_ready(generation);

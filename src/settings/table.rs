@@ -26,6 +26,9 @@ settings! {
             "after a stop request: not ready, still accepting (load balancers need time to look away)";
         drain_timeout "SEGUE_DRAIN_TIMEOUT": Option<Duration> = "" ("half of the stop timeout"),
             "longest wait for connections before the stop signal";
+        retire_timeout "SEGUE_RETIRE_TIMEOUT": Option<Duration> = "" ("the stop timeout"),
+            "how long a replaced generation may take, all phases together; `0` is as long as it takes (long jobs, WebSockets), \
+             for three generations at a time at most";
         drain_idle "SEGUE_DRAIN_IDLE": Duration = "1s",
             "a connection with nothing queued and quiet this long counts as finished";
     }

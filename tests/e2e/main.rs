@@ -56,3 +56,4 @@ mod unix_sockets;
 mod verify;
 mod waiting;
 mod watch;
+mod workers;
