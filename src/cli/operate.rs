@@ -23,7 +23,7 @@ use crate::{
     },
     settings::{
         Settings,
-        value::{RestartMode, Signal, Value},
+        value::{ReadyTimeout, RestartMode, Signal, Value},
     },
 };
 
@@ -145,7 +145,11 @@ fn restart(settings: &Settings, wait: bool, limit: Option<Duration>, out: &mut d
 
 /// The longest that a restart can take by the settings: two of them, for one may be under way; `None` without an end.
 fn restart_limit(settings: &Settings) -> Option<Duration> {
-    let ready = Some(settings.ready_timeout).filter(|it| !it.is_zero())?;
+    let ready = match settings.ready_timeout {
+        // Only the running segue knows what the first generation took.
+        ReadyTimeout::Auto => return None,
+        ReadyTimeout::After(_) => settings.ready_timeout.limit(None)?,
+    };
     let one = ready.saturating_add(settings.probation);
     let first = match settings.restart_mode {
         // The old one has no say in how long it takes.

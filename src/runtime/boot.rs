@@ -189,7 +189,7 @@ fn limits(settings: &Settings) -> Limits {
         drain_timeout: settings.drain_timeout(),
         retire_timeout: settings.retire_timeout(),
         retire_drain_timeout: settings.retire_drain_timeout(),
-        ready_timeout: never_if_zero(settings.ready_timeout),
+        ready_timeout: settings.ready_timeout.limit(None),
         probation: settings.probation,
         // What else is to show readiness has been said, and in proxy mode a program that does not listen has no use.
         survival_proves: settings.ready == Ready::Auto && settings.proxy.is_empty(),

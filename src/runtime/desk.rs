@@ -50,6 +50,8 @@ pub(super) struct Desk {
     pub(super) started: bool,
     /// Has it been said that the program listens on nothing?
     pub(super) told_of_nothing: bool,
+    /// How long the first generation took to be ready.
+    pub(super) first_took: Option<Duration>,
     pub(super) stop_since: Option<Moment>,
     pub(super) counting: Counting,
     pub(super) tally: Tally,
@@ -79,6 +81,7 @@ impl Desk {
             cut: 0,
             started: false,
             told_of_nothing: false,
+            first_took: None,
             stop_since: None,
             counting: Counting::default(),
             tally: Tally::default(),
@@ -239,6 +242,7 @@ impl Supervisor {
                 self.note_end_of_drain(*generation);
             }
             Event::BecameReady { generation } => {
+                self.note_what_the_first_took(*generation);
                 if let Some(it) = self.generations.get_mut(generation) {
                     it.ready.get_or_insert_with(Moment::now);
                     it.ready_at.get_or_insert_with(send::ticks_since_boot);
@@ -263,6 +267,16 @@ impl Supervisor {
         let serves = |it: &machine::Generation| it.role == Role::Serving;
         self.desk.started |= self.state.generations().iter().any(serves);
         self.look_after_waiting(event);
+    }
+
+    /// By that SEGUE_READY_TIMEOUT=auto is measured.
+    fn note_what_the_first_took(&mut self, generation: u64) {
+        let it = self.state.generations().iter().find(|it| it.number == generation);
+        if let (Some(it), None) = (it, self.desk.first_took) {
+            let took = it.since.elapsed();
+            self.desk.first_took = Some(took);
+            self.limits.ready_timeout = self.settings.ready_timeout.limit(Some(took));
+        }
     }
 
     /// A generation drains no more: what that took.

@@ -180,6 +180,10 @@ impl Supervisor {
             Ready::Started => return "it is being executed".into(),
             Ready::Notify => ("it has not said READY=1 yet", "SEGUE_READY=listening"),
             Ready::Tcp(_) | Ready::Http(_) => ("SEGUE_READY is not answered yet", "SEGUE_READY=started"),
+            Ready::File(_) => (
+                "the file of SEGUE_READY is not there, or no newer than the generation",
+                "SEGUE_READY=started",
+            ),
             Ready::Exec(_) => ("the command of SEGUE_READY does not succeed yet", "SEGUE_READY=started"),
             Ready::Auto | Ready::Listening if self.front.is_some() => {
                 ("it does not accept connections on its PORT yet", "SEGUE_READY=started")

@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     handover::listening,
-    readiness::probe::{self, Door, Knock, Question, Target},
+    readiness::{
+        file,
+        probe::{self, Door, Knock, Question, Target},
+    },
     settings::value::{Address, HttpProbe, Ready},
     watch::Notice,
 };
@@ -88,6 +91,13 @@ impl Supervisor {
                 http: Some((host.clone(), path.clone())),
             }),
             Ready::Exec(_) => None,
+            Ready::File(path) => {
+                let directory = self.inherited.directory().unwrap_or_default();
+                let began = self.generations.get(&generation).map(|it| it.began_at);
+                let began = began.unwrap_or_else(std::time::SystemTime::now);
+                let asks = ask_file(generation, directory.join(path), began, self.sender.clone());
+                return self.set_probing(generation, tokio::spawn(asks).abort_handle());
+            }
         };
         let sender = self.sender.clone();
         let task = match question {
@@ -258,6 +268,24 @@ async fn look_again_and_again(generation: u64, sender: mpsc::UnboundedSender<Mes
         sender.send(Message::Look(generation)).ok();
         tokio::time::sleep(probe::INTERVAL).await;
     }
+}
+
+/// Looks at a file until it is newer than the generation.
+async fn ask_file(
+    generation: u64,
+    path: std::path::PathBuf,
+    began: std::time::SystemTime,
+    sender: mpsc::UnboundedSender<Message>,
+) {
+    let mut told = None;
+    while let Err(why) = file::is_newer(&path, began) {
+        if told != Some(why) {
+            tracing::info!(generation, path = %path.display(), why, "not ready by its file");
+        }
+        told = Some(why);
+        tokio::time::sleep(probe::INTERVAL).await;
+    }
+    sender.send(Message::Ready(generation)).ok();
 }
 
 async fn run(generation: u64, sender: mpsc::UnboundedSender<Message>) {

@@ -7,8 +7,8 @@ use super::Fault;
 use super::row::{Row, settings, value};
 use super::value::{
     Address, Admin, Choice, Command, Control, DrainMode, Handover, Listen, LogFilter, LogFormat, OnHup, Ready,
-    RestartMode, RestartPolicy, SignalMap, StopOn, StopSignal, SuccessCodes, TerminationLog, Value, WatchAction,
-    WatchBackend, WatchPath,
+    ReadyTimeout, RestartMode, RestartPolicy, SignalMap, StopOn, StopSignal, SuccessCodes, TerminationLog, Value,
+    WatchAction, WatchBackend, WatchPath,
 };
 
 settings! {
@@ -49,9 +49,11 @@ settings! {
     }
     "Readiness" {
         ready "SEGUE_READY": Ready = "auto",
-            "what shows that a generation may get traffic; `auto` is READY=1 or listening, whichever comes first";
-        ready_timeout "SEGUE_READY_TIMEOUT": Duration = "60s",
-            "a replacing generation that is not ready by then is rolled back; the first has no limit";
+            "what shows that a generation may get traffic; `auto` is READY=1 or listening, whichever comes first; `file:` is a file that is newer \
+             than the generation's start";
+        ready_timeout "SEGUE_READY_TIMEOUT": ReadyTimeout = "auto",
+            "a replacing generation that is not ready by then is rolled back; the first has no limit; `auto` is 60s, or three times what \
+             the first took if that is longer";
         probation "SEGUE_PROBATION": Duration = "1s",
             "a crash this soon after ready still rolls back";
     }

@@ -242,3 +242,34 @@ fn a_server_whose_calls_are_not_seen_is_ready_all_the_same_and_restarted_stop_fi
         assert_eq!(segue.wait(), 143);
     }
 }
+
+#[test]
+fn a_file_newer_than_the_generation_makes_it_ready() {
+    let files = directory();
+    let path = files.path().join("ready");
+    fs::write(&path, "of another run").unwrap();
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(60);
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_modified(long_ago)
+        .unwrap();
+    let mut segue = worker(As::Subreaper, files.path(), GOOD)
+        .set("SEGUE_READY", format!("file:{}", path.display()))
+        .start();
+    let line = segue.line("not ready by its file", 1);
+    assert_eq!(line["why"], "it is older than the generation");
+    fs::remove_file(&path).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    wait::until("the FIFO is named", || {
+        let lines = segue.lines("not ready by its file");
+        lines
+            .iter()
+            .any(|it| it["why"] == "it is no regular file")
+            .then_some(())
+    });
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "").unwrap();
+    segue.ready(1);
+}
