@@ -96,7 +96,13 @@ fn surroundings(settings: &Settings, given: &[(&'static str, String)], path: Opt
     doors(settings, given, faults);
     let ready = match &settings.ready {
         Ready::Exec(command) => Some(command),
-        Ready::Auto | Ready::Started | Ready::Listening | Ready::Notify | Ready::Tcp(_) | Ready::Http(_) => None,
+        Ready::Auto
+        | Ready::Started
+        | Ready::Listening
+        | Ready::Notify
+        | Ready::Tcp(_)
+        | Ready::Http(_)
+        | Ready::File(_) => None,
     };
     let watch = match &settings.watch_action {
         WatchAction::Exec(command) => Some(command),

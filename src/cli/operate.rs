@@ -23,7 +23,7 @@ use crate::{
     },
     settings::{
         Settings,
-        value::{RestartMode, Signal, Value},
+        value::{ReadyTimeout, RestartMode, Signal, Value},
     },
 };
 
@@ -145,10 +145,17 @@ fn restart(settings: &Settings, wait: bool, limit: Option<Duration>, out: &mut d
 
 /// The longest that a restart can take by the settings: two of them, for one may be under way; `None` without an end.
 fn restart_limit(settings: &Settings) -> Option<Duration> {
-    let ready = Some(settings.ready_timeout).filter(|it| !it.is_zero())?;
+    let ready = match settings.ready_timeout {
+        // Only the running segue knows what the first generation took.
+        ReadyTimeout::Auto => return None,
+        ReadyTimeout::After(_) => settings.ready_timeout.limit(None)?,
+    };
     let one = ready.saturating_add(settings.probation);
-    let first =
-        Some(settings.stop_timeout).filter(|it| !it.is_zero() || settings.restart_mode == RestartMode::Overlap)?;
+    let first = match settings.restart_mode {
+        // The old one has no say in how long it takes.
+        RestartMode::Overlap => settings.retire_timeout().unwrap_or_default(),
+        RestartMode::Auto | RestartMode::StopFirst => settings.retire_timeout()?,
+    };
     Some(one.saturating_add(first).saturating_mul(2))
 }
 
@@ -159,14 +166,14 @@ fn tell_restart(client: &mut Client, restart: &Restart, out: &mut dyn Write) -> 
     let took = short(Duration::from_millis(restart.took_ms));
     let why = restart.why.as_deref().unwrap_or("?");
     let (text, code) = match restart.outcome.as_str() {
-        "replaced" => match restart
-            .evidence
-            .as_ref()
-            .filter(|_| restart.mode.as_deref() == Some("stop-first"))
-        {
-            Some(evidence) => (format!("{new} serves, after {took} (stop-first: {evidence})\n"), 0),
-            None => (format!("{new} serves, after {took}\n"), 0),
-        },
+        "replaced" => {
+            let evidence = restart.evidence.as_ref();
+            let evidence = evidence.filter(|_| restart.mode.as_deref() == Some("stop-first"));
+            let evidence = evidence.map(|it| format!(" (stop-first: {it})")).unwrap_or_default();
+            let serves = restart.why.as_ref().map(|why| format!("runs, after {took}: {why}"));
+            let serves = serves.unwrap_or_else(|| format!("serves, after {took}"));
+            (format!("{new} {serves}{evidence}\n"), 0)
+        }
         "rolled_back" => {
             let old = status(client, false).ok().and_then(|it| it.generation);
             let old = old.map(|it| format!("; generation {it} goes on")).unwrap_or_default();

@@ -89,7 +89,7 @@ pub(super) fn start(
         Ok(started) => started,
         Err(error) => return complain(&error.to_string(), FAILED),
     };
-    let limit = limit.or_else(|| Some(settings.ready_timeout).filter(|it| !it.is_zero()));
+    let limit = limit.or_else(|| settings.ready_timeout.limit(None));
     match started.wait(limit) {
         Ok(Outcome::Ready) => {
             let log = started.log.as_ref().map(|log| format!("log: {}\n", log.path.display()));
@@ -260,7 +260,7 @@ impl Started {
         let found = super::find::find(settings).ok();
         let reason = found.and_then(|mut client| Some(super::find::status(&mut client, false).ok()?.reason));
         let reason = reason.unwrap_or_else(|| "segue status tells what it waits for".into());
-        let after = short(settings.ready_timeout);
+        let after = short(settings.ready_timeout.limit(None).unwrap_or_default());
         let log = self
             .log
             .as_ref()

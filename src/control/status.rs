@@ -75,7 +75,7 @@ pub struct Stop {
 pub struct Generation {
     /// Counted from 1.
     pub number: u64,
-    /// `preparing`, `starting`, `serving`, `standby`, `draining`, `terminating`, `leaving` or `killed`.
+    /// `preparing`, `starting`, `running` (it listens on nothing, and has had its time to), `serving`, `standby`, `draining`, `terminating`, `leaving` or `killed`.
     pub role: String,
     /// The program's number.
     pub pid: Option<i32>,

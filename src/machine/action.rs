@@ -82,6 +82,9 @@ pub enum Action {
 
 /// Why a generation that is not ready in time is rolled back.
 pub const LATE: &str = "it was not ready within SEGUE_READY_TIMEOUT";
+/// The same, where there is no predecessor to go back to.
+pub const LATE_ALONE: &str =
+    "it was not ready within SEGUE_READY_TIMEOUT, and goes on because there is no predecessor to go back to";
 
 /// How a restart came out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +97,8 @@ pub struct Report {
     pub took: Duration,
     /// The outcome.
     pub outcome: Outcome,
+    /// Is the new generation not ready, but has outlived its probation, as one that listens on nothing?
+    pub outlived: bool,
 }
 
 /// The ways a restart can come out.

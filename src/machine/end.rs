@@ -13,10 +13,18 @@ impl Turn<'_> {
             ) => {}
             Some(Role::Preparing | Role::Leaving) | None => return,
         }
+        let may_outlive = self.may_outlive().is_some();
         self.leave(number);
         let why = |when: &str| format!("it {ending} {when}");
         match self.state.restart.as_ref().map(|restart| restart.stage) {
-            Some(Stage::Candidate { new, .. }) if new == number => self.roll_back(&why("before it was ready")),
+            Some(Stage::Candidate { new, .. }) if new == number => {
+                let when = if may_outlive {
+                    "before it had outlived SEGUE_PROBATION"
+                } else {
+                    "before it was ready"
+                };
+                self.roll_back(&why(when));
+            }
             Some(Stage::Candidate { new, old }) if old == number => {
                 self.ended_as_asked(ending);
                 if queued {
@@ -40,6 +48,7 @@ impl Turn<'_> {
     }
 
     pub(super) fn ended_as_asked(&mut self, ending: Ending) {
+        self.state.proof = self.proof_of_a_successor();
         self.state.ending = Some(ending);
         self.state.current = None;
     }
@@ -55,7 +64,9 @@ impl Turn<'_> {
         if self.state.phase != Phase::Running {
             return;
         }
-        if up_since.is_some_and(|since| self.now.saturating_duration_since(since) >= self.limits.stable_delay) {
+        let stable =
+            up_since.is_some_and(|since| self.now.saturating_duration_since(since) >= self.limits.stable_delay);
+        if stable {
             self.state.failures = 0;
         }
         let again = match self.limits.policy {
@@ -69,6 +80,10 @@ impl Turn<'_> {
             .is_some_and(|limit| self.state.failures >= limit);
         if let Some(reason) = self.state.queued.take() {
             self.on_restart_requested(reason);
+        } else if again && stable && self.limits.is_success(ending) {
+            // It has done its share, as a worker that ends after so many jobs.
+            self.state.retry_at = Some(self.now);
+            self.retry_if_due();
         } else if again && !spent {
             self.state.failures += 1;
             self.state.retry_at = Some(self.after(self.limits.back_off(self.state.failures)));
@@ -88,6 +103,8 @@ impl Turn<'_> {
                 reason: Reason::Crash,
                 since: self.now,
                 stage: Stage::Alone { new },
+                ready_by: self.limits.ready_timeout.map(|wait| self.after(wait)),
+                proof: self.state.proof,
             });
         }
     }

@@ -26,10 +26,17 @@ pub struct Limits {
     pub drain_delay: Duration,
     /// Longest wait for connections before the stop signal; `None` = as long as it takes.
     pub drain_timeout: Option<Duration>,
+    /// From the moment a generation is replaced to SIGKILL; `None` = as long as it takes.
+    pub retire_timeout: Option<Duration>,
+    /// Longest wait for the connections of a replaced generation before its stop signal; `None` = as long as it takes.
+    pub retire_drain_timeout: Option<Duration>,
     /// How long a replacing generation may take to become ready; `None` = for ever.
     pub ready_timeout: Option<Duration>,
     /// The time after ready in which a crash still rolls back.
     pub probation: Duration,
+    /// Has a generation that listens on nothing proved itself, where its predecessor did not listen either, when it has
+    /// outlived its probation?
+    pub survival_proves: bool,
     /// Whether the new generation starts before the old one is stopped.
     pub mode: Mode,
     /// When to start the program again after it ended by itself.

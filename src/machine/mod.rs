@@ -21,6 +21,7 @@ mod action;
 mod end;
 mod event;
 mod limits;
+mod newcomer;
 mod restart;
 mod start;
 mod state;
@@ -33,7 +34,7 @@ mod scenarios;
 
 use std::time::{Duration, Instant};
 
-pub use action::{Action, LATE, Outcome, Report};
+pub use action::{Action, LATE, LATE_ALONE, Outcome, Report};
 pub use event::{Ending, Event, Fault, Reason};
 pub use limits::{Limits, Mode, Policy};
 pub use state::{Generation, Phase, Role, State};
@@ -69,6 +70,7 @@ pub fn step(limits: &Limits, state: State, event: Event, now: Instant) -> (State
         Event::PostStopEnded => turn.on_post_stop_ended(),
         Event::TimePassed => turn.on_time_passed(),
     }
+    turn.watch_newcomer();
     (turn.state, turn.actions)
 }
 
@@ -138,7 +140,7 @@ impl Turn<'_> {
             .collect();
         for generation in late {
             match self.state.role(generation) {
-                Some(Role::Preparing | Role::Starting) => self.roll_back_late(generation),
+                Some(Role::Preparing | Role::Starting) => self.judge_newcomer(generation),
                 Some(Role::Draining) if self.is_past_deadline(generation) => self.kill(generation),
                 Some(Role::Draining) => self.terminate(generation),
                 Some(Role::Terminating | Role::Leaving) => self.kill(generation),

@@ -9,7 +9,7 @@ use std::{
 
 use proptest::{
     collection::vec,
-    prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest},
+    prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest},
     test_runner::TestCaseError,
 };
 
@@ -165,6 +165,7 @@ impl World {
             return Ok(());
         }
         let current = self.state.current();
+        let ran = current.filter(|it| self.living.get(it) == Some(&Process::Program));
         let served = current.filter(|it| self.role(*it) == Some(Role::Serving));
         self.stop_asked |= event == Event::StopRequested;
         self.drain_asked |= event == Event::DrainRequested;
@@ -172,6 +173,10 @@ impl World {
         let time_passed = event == Event::TimePassed;
         let unstoppable = self.stop_asked || self.limits.mode == Mode::StopFirst;
         let gone = matches!(&event, Event::Exited { generation, .. } if Some(*generation) == served);
+        let ended = matches!(
+            &event,
+            Event::Exited { .. } | Event::NotStarted { .. } | Event::Prepared { .. }
+        );
         let (state, actions) = step(&self.limits, self.state.clone(), event, self.now);
         self.state = state;
         prop_assert!(
@@ -192,6 +197,14 @@ impl World {
                 "stopped the serving generation {served}: {actions:?}"
             );
         }
+        // Whoever runs, ready or not, is not asked to end before its successor was executed.
+        if let (Some(ran), false, false) = (ran, unstoppable, ended) {
+            let is_succeeded = self.living.iter().any(|it| *it.0 > ran && *it.1 == Process::Program);
+            prop_assert!(
+                is_succeeded || !actions.iter().any(|it| World::ends(it, ran)),
+                "stopped {ran} before another was executed: {actions:?}"
+            );
+        }
         if time_passed && let Some(deadline) = self.state.deadline() {
             prop_assert!(
                 deadline > self.now,
@@ -201,6 +214,19 @@ impl World {
             );
         }
         self.check()
+    }
+
+    /// Is somebody asked to end by it?
+    fn ends(action: &Action, number: u64) -> bool {
+        let ends = [
+            Action::Terminate { generation: number },
+            Action::Kill { generation: number },
+            Action::Drain {
+                generation: number,
+                last: false,
+            },
+        ];
+        ends.contains(action)
     }
 
     fn role(&self, number: u64) -> Option<Role> {
@@ -271,7 +297,10 @@ impl World {
                 if let Outcome::RolledBack { .. } = report.outcome {
                     let current = self.state.current().and_then(|it| self.role(it));
                     prop_assert!(
-                        matches!(current, Some(Role::Serving | Role::Draining | Role::Terminating)),
+                        matches!(
+                            current,
+                            Some(Role::Starting | Role::Serving | Role::Draining | Role::Terminating)
+                        ),
                         "rolled back to nobody"
                     );
                 }
@@ -316,6 +345,22 @@ proptest! {
         for chance in chances {
             world.chance(chance)?;
         }
+    }
+
+    /// From wherever chance has led: a restart ends, and the one after it, if every process ignores what it is told and does nothing.
+    #[test]
+    fn a_restart_always_ends(limits in limits(), chances in vec(chance(), 0..60), asked in any::<bool>()) {
+        // In stop-first mode the old one has as long as that; in overlap it does not matter.
+        let endless = limits.mode == Mode::StopFirst && limits.retire_timeout.is_none();
+        let mut world = World::new(limits)?;
+        for chance in chances {
+            world.chance(chance)?;
+        }
+        if asked {
+            world.happen(Event::RestartRequested { reason: Reason::Hup })?;
+        }
+        world.wait(Duration::from_secs(3_600))?;
+        prop_assert!(endless || world.exit.is_some() || !world.state.is_restarting(), "it lasts: {:?}", world.state);
     }
 
     /// From wherever chance has led: a stop request, and time, and nothing else (every process ignores what it is

@@ -18,6 +18,17 @@ impl Turn<'_> {
             Some(Stage::Alone { new }) if self.state.generation(new).is_some_and(|it| it.listens) => {
                 self.state.queued = Some(reason);
             }
+            // It will soon have proved itself.
+            Some(Stage::Alone { new })
+                if self.state.role(new) == Some(Role::Starting)
+                    && self
+                        .state
+                        .restart
+                        .as_ref()
+                        .is_some_and(|restart| restart.proof.is_some()) =>
+            {
+                self.state.queued = Some(reason);
+            }
             Some(Stage::Alone { .. }) => {
                 self.report(Outcome::Failed {
                     why: "another restart was asked for before it was ready".into(),
@@ -32,24 +43,33 @@ impl Turn<'_> {
 
     fn begin_restart(&mut self, reason: Reason) {
         self.state.retry_at = None;
+        let current = self.state.current;
         self.state.restart = Some(Restart {
             reason,
             since: self.now,
             stage: Stage::Clearing,
+            ready_by: None,
+            proof: if current.is_some() {
+                self.proof_of_a_successor()
+            } else {
+                self.state.proof
+            },
         });
-        if let Some(current) = self.state.current {
-            let serves = self.state.role(current) == Some(Role::Serving);
+        if let Some(current) = current {
+            let role = self.state.role(current);
             match self.limits.mode {
-                Mode::Overlap if serves => {}
-                Mode::StopFirst if serves => {
+                // It goes on until the new one has taken over, or at least runs.
+                Mode::Overlap if matches!(role, Some(Role::Serving | Role::Starting)) => {}
+                Mode::StopFirst if role == Some(Role::Serving) => {
                     self.act(Action::Hold);
                     self.retire(current);
                 }
-                // Who never was ready is kept by nobody; who goes first goes now.
-                Mode::Overlap | Mode::StopFirst => self.stop_generation(current),
-            }
-            if self.limits.mode == Mode::Overlap && !serves {
-                self.state.current = None;
+                Mode::StopFirst => self.stop_generation(current, self.limits.retire_timeout),
+                // There is no program yet that could go on.
+                Mode::Overlap => {
+                    self.stop_generation(current, self.limits.retire_timeout);
+                    self.state.current = None;
+                }
             }
         }
         self.proceed();
@@ -57,15 +77,9 @@ impl Turn<'_> {
 
     /// Begins the new generation if nobody is in its way.
     pub(super) fn proceed(&mut self) {
-        let Some(Restart {
-            reason,
-            since,
-            stage: Stage::Clearing,
-        }) = &self.state.restart
-        else {
+        if self.state.restart.as_ref().map(|restart| restart.stage) != Some(Stage::Clearing) {
             return;
-        };
-        let (reason, since) = (reason.clone(), *since);
+        }
         let old = self.state.current;
         let clear = match self.limits.mode {
             Mode::StopFirst => self.state.generations.is_empty(),
@@ -76,19 +90,17 @@ impl Turn<'_> {
         }
         let new = self.begin();
         let stage = match old {
-            Some(old) => {
-                let until = self.limits.ready_timeout.map(|wait| self.after(wait));
-                if let Some(generation) = self.state.generation_mut(new) {
-                    generation.until = until;
-                }
-                Stage::Candidate { new, old }
-            }
+            Some(old) => Stage::Candidate { new, old },
             None => {
                 self.state.current = Some(new);
                 Stage::Alone { new }
             }
         };
-        self.state.restart = Some(Restart { reason, since, stage });
+        let ready_by = self.limits.ready_timeout.map(|wait| self.after(wait));
+        if let Some(restart) = self.state.restart.as_mut() {
+            restart.stage = stage;
+            restart.ready_by = ready_by;
+        }
     }
 
     /// Is there room for one more generation? If not, and nobody is about to go anyway, the oldest that drains is
@@ -113,6 +125,10 @@ impl Turn<'_> {
     /// `number` is ready and has the new connections: what that means for the restart it belongs to.
     pub(super) fn promote(&mut self, number: u64) {
         let Some(restart) = self.state.restart.as_mut() else {
+            // The restart was over before it was ready.
+            if number > 1 {
+                self.settle_later(number);
+            }
             return;
         };
         match restart.stage {
@@ -196,9 +212,6 @@ impl Turn<'_> {
     /// connections wait for it.
     pub(super) fn succeed(&mut self, new: u64) {
         self.state.current = Some(new);
-        if let Some(generation) = self.state.generation_mut(new) {
-            generation.until = None;
-        }
         if let Some(restart) = self.state.restart.as_mut() {
             restart.stage = Stage::Alone { new };
         }
@@ -222,11 +235,15 @@ impl Turn<'_> {
             Some(Stage::Clearing | Stage::Alone { .. }) | None => return,
         };
         self.state.current = Some(old);
+        let mut was_ready = false;
         if let Some(generation) = self.state.generation_mut(old) {
-            generation.role = Role::Serving;
+            was_ready = generation.ready;
+            generation.role = if was_ready { Role::Serving } else { Role::Starting };
         }
         if steered {
             self.act(Action::Steer { generation: old });
+        }
+        if steered && was_ready {
             self.settle_later(old);
         }
         if self.state.role(new).is_some_and(|role| role != Role::Leaving) {
@@ -236,23 +253,19 @@ impl Turn<'_> {
         self.next_in_queue();
     }
 
-    pub(super) fn roll_back_late(&mut self, number: u64) {
-        match self.state.restart.as_ref().map(|restart| restart.stage) {
-            Some(Stage::Candidate { new, .. }) if new == number => {
-                self.roll_back(super::action::LATE);
-            }
-            Some(_) | None => {}
-        }
-    }
-
     /// The replaced generation finishes what waits for it, then gets the stop signal.
     pub(super) fn retire(&mut self, number: u64) {
         self.drain(number, false);
     }
 
     pub(super) fn drain(&mut self, number: u64, last: bool) {
-        let until = self.limits.drain_timeout.map(|wait| self.after(wait));
-        let kill_by = self.limits.stop_timeout.map(|wait| self.after(wait));
+        let (drain, all) = if last {
+            (self.limits.drain_timeout, self.limits.stop_timeout)
+        } else {
+            (self.limits.retire_drain_timeout, self.limits.retire_timeout)
+        };
+        let until = drain.map(|wait| self.after(wait));
+        let kill_by = all.map(|wait| self.after(wait));
         let Some(generation) = self.state.generation_mut(number) else {
             return;
         };
@@ -271,7 +284,7 @@ impl Turn<'_> {
         }
     }
 
-    fn next_in_queue(&mut self) {
+    pub(super) fn next_in_queue(&mut self) {
         if let Some(reason) = self.state.queued.take() {
             self.begin_restart(reason);
         }
@@ -279,6 +292,10 @@ impl Turn<'_> {
 
     /// Ends the restart under way by telling how it came out.
     pub(super) fn report(&mut self, outcome: Outcome) {
+        self.report_as(outcome, false);
+    }
+
+    pub(super) fn report_as(&mut self, outcome: Outcome, outlived: bool) {
         let Some(restart) = self.state.restart.take() else {
             return;
         };
@@ -292,6 +309,7 @@ impl Turn<'_> {
             reason: restart.reason,
             took,
             outcome,
+            outlived,
         }));
     }
 }

@@ -24,7 +24,9 @@ impl Turn<'_> {
             role,
             since: self.now,
             has_program: !self.limits.pre_start,
+            executed: None,
             listens: false,
+            ready: false,
             awaits_addresses: false,
             until: None,
             kill_by: None,
@@ -68,8 +70,19 @@ impl Turn<'_> {
         }
     }
 
-    pub(super) fn on_started(&mut self, _generation: u64) {
+    pub(super) fn on_started(&mut self, number: u64) {
         self.state.ever_started = true;
+        let now = self.now;
+        if let Some(generation) = self.state.generation_mut(number) {
+            generation.executed.get_or_insert(now);
+        }
+        if let Some(Stage::Candidate { new, old }) = self.state.restart.as_ref().map(|restart| restart.stage)
+            && new == number
+            && self.is_young(old)
+        {
+            self.stop_generation(old, self.limits.retire_timeout);
+            self.succeed(new);
+        }
     }
 
     pub(super) fn on_not_started(&mut self, number: u64, fault: &Fault) {
@@ -89,6 +102,10 @@ impl Turn<'_> {
         let ending = Ending::Code(fault.code);
         match self.state.restart.as_ref().map(|restart| restart.stage) {
             Some(Stage::Candidate { new, .. }) if new == number => self.roll_back(&fault.reason),
+            Some(Stage::Candidate { new, old }) if old == number => {
+                self.ended_as_asked(ending);
+                self.succeed(new);
+            }
             Some(Stage::Alone { new }) if new == number => {
                 self.report(Outcome::Failed {
                     why: fault.reason.clone(),
@@ -113,13 +130,20 @@ impl Turn<'_> {
     }
 
     pub(super) fn on_ready(&mut self, number: u64) {
-        if self.state.role(number) != Some(Role::Starting) {
+        let Some(generation) = self.state.generation_mut(number) else {
             return;
+        };
+        match generation.role {
+            Role::Starting => {}
+            // Whoever goes back to it has a generation that serves.
+            Role::Standby => return generation.ready = true,
+            Role::Preparing | Role::Serving | Role::Draining | Role::Terminating | Role::Leaving | Role::Killed => {
+                return;
+            }
         }
-        if let Some(generation) = self.state.generation_mut(number) {
-            generation.role = Role::Serving;
-            generation.until = None;
-        }
+        generation.ready = true;
+        generation.role = Role::Serving;
+        generation.until = None;
         self.act(Action::Steer { generation: number });
         self.promote(number);
     }

@@ -1,6 +1,6 @@
 //! What the machine remembers: the phase of segue × the role of each generation, and what is asked of it next.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::event::{Ending, Reason};
 
@@ -22,6 +22,9 @@ pub struct State {
     pub(super) failures: u32,
     /// The highest number given to a generation.
     pub(super) last_number: u64,
+    /// How long a successor of the generation that had the service last has to run, if it listens on nothing, to have proved
+    /// itself; `None`: it has to become ready.
+    pub(super) proof: Option<Duration>,
     /// How the last current generation ended.
     pub(super) ending: Option<Ending>,
     /// Has any program been executed yet?
@@ -69,8 +72,12 @@ pub struct Generation {
     pub since: Instant,
     /// Was its program asked for? Until then its only process is the pre-start command.
     pub(super) has_program: bool,
+    /// When its program was executed.
+    pub(super) executed: Option<Instant>,
     /// Does it listen somewhere?
     pub(super) listens: bool,
+    /// Was it ever ready?
+    pub(super) ready: bool,
     /// Does its predecessor serve an address on which it does not listen yet?
     pub(super) awaits_addresses: bool,
     /// When the present role has lasted too long; of one that serves, when it has had time to listen.
@@ -106,13 +113,17 @@ pub(super) struct Restart {
     pub(super) reason: Reason,
     pub(super) since: Instant,
     pub(super) stage: Stage,
+    /// When a newcomer that is not ready is given up; `None` = never.
+    pub(super) ready_by: Option<Instant>,
+    /// As [`State::proof`], of the generation to be replaced.
+    pub(super) proof: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Somebody has to be gone before the new generation can begin.
     Clearing,
-    /// `new` is not ready, `old` serves.
+    /// `new` is not ready, `old` serves, or at least runs.
     Candidate { new: u64, old: u64 },
     /// `new` is not ready, and there is nobody to go back to.
     Alone { new: u64 },
@@ -139,6 +150,7 @@ impl State {
             retry_at: None,
             failures: 0,
             last_number: 0,
+            proof: None,
             ending: None,
             ever_started: false,
             early_signals: Vec::new(),
@@ -281,6 +293,12 @@ impl State {
 }
 
 impl Generation {
+    /// Was it never ready, and does it not listen either?
+    #[must_use]
+    pub fn listens_on_nothing(&self) -> bool {
+        self.role == Role::Starting && !self.ready && !self.listens
+    }
+
     /// When its present role has lasted too long.
     #[must_use]
     pub fn until(&self) -> Option<Instant> {

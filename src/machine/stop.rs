@@ -52,13 +52,14 @@ impl Turn<'_> {
             }
             None => {}
         }
+        let drain_by = self.limits.drain_timeout.map(|wait| self.after(wait));
         for generation in &mut self.state.generations {
             generation.kill_by = earlier(generation.kill_by, deadline);
             generation.until = match generation.role {
                 Role::Preparing | Role::Starting | Role::Serving | Role::Standby => None,
-                Role::Draining | Role::Terminating | Role::Leaving | Role::Killed => {
-                    earlier(generation.until, deadline)
-                }
+                // One that may take as long as it likes to finish its connections may not any more.
+                Role::Draining => earlier(earlier(generation.until, drain_by), deadline),
+                Role::Terminating | Role::Leaving | Role::Killed => earlier(generation.until, deadline),
             };
         }
         for (number, role) in self.roles() {
@@ -102,9 +103,9 @@ impl Turn<'_> {
         self.state.generations.iter().map(|it| (it.number, it.role)).collect()
     }
 
-    /// Stops one generation while segue goes on.
-    pub(super) fn stop_generation(&mut self, number: u64) {
-        let kill_by = self.limits.stop_timeout.map(|wait| self.after(wait));
+    /// Stops one generation, which has so long, while segue goes on.
+    pub(super) fn stop_generation(&mut self, number: u64, at_most: Option<std::time::Duration>) {
+        let kill_by = at_most.map(|wait| self.after(wait));
         if let Some(generation) = self.state.generation_mut(number) {
             generation.kill_by = earlier(generation.kill_by, kill_by);
             match generation.role {
@@ -160,7 +161,9 @@ impl Turn<'_> {
         self.state.retry_at = None;
         for (number, role) in self.roles() {
             match role {
-                Role::Preparing | Role::Starting | Role::Serving | Role::Standby => self.stop_generation(number),
+                Role::Preparing | Role::Starting | Role::Serving | Role::Standby => {
+                    self.stop_generation(number, self.limits.stop_timeout);
+                }
                 Role::Draining | Role::Terminating | Role::Leaving | Role::Killed => {}
             }
         }

@@ -17,7 +17,7 @@ use crate::{
     process::{inherited::Inherited, send, terminal},
     settings::{
         self, Reading, Settings,
-        value::{Address, Handover, Listen, LogFormat, RestartMode, RestartPolicy},
+        value::{Address, Handover, Listen, LogFormat, Ready, RestartMode, RestartPolicy},
     },
     telemetry::log::Form,
 };
@@ -208,8 +208,12 @@ fn limits(settings: &Settings) -> Limits {
         stop_timeout: never_if_zero(settings.stop_timeout),
         drain_delay: settings.drain_delay,
         drain_timeout: settings.drain_timeout(),
-        ready_timeout: never_if_zero(settings.ready_timeout),
+        retire_timeout: settings.retire_timeout(),
+        retire_drain_timeout: settings.retire_drain_timeout(),
+        ready_timeout: settings.ready_timeout.limit(None),
         probation: settings.probation,
+        // What else is to show readiness has been said, and in proxy mode a program that does not listen has no use.
+        survival_proves: settings.ready == Ready::Auto && settings.proxy.is_empty(),
         mode: match settings.restart_mode {
             // Chosen before each restart.
             RestartMode::Auto | RestartMode::Overlap => Mode::Overlap,

@@ -37,6 +37,9 @@ impl Supervisor {
             return;
         }
         self.chosen = Chosen::default();
+        if let Some(current) = self.state.current() {
+            self.look_before_restart(current);
+        }
         if self.settings.restart_mode == RestartMode::StopFirst {
             self.limits.mode = Mode::StopFirst;
             self.chosen.mode = Some("stop-first");
@@ -44,7 +47,9 @@ impl Supervisor {
         }
         self.limits.mode = Mode::Overlap;
         let Some(current) = self.state.current() else { return };
-        let serves = |it: &crate::machine::Generation| it.number == current && it.role == Role::Serving;
+        // One that was never ready may be a worker, which goes on until the new one has proved itself.
+        let serves =
+            |it: &crate::machine::Generation| it.number == current && matches!(it.role, Role::Serving | Role::Starting);
         if !self.state.generations().iter().any(serves) {
             return;
         }

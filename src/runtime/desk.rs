@@ -13,6 +13,7 @@ use super::{
     Supervisor,
     choosing::Chosen,
     counting::{Asker, Counting},
+    story::OUTLIVED,
     tally::Tally,
 };
 use crate::{
@@ -47,6 +48,10 @@ pub(super) struct Desk {
     pub(super) cut: u64,
     /// Was any generation ever ready?
     pub(super) started: bool,
+    /// Has it been said that the program listens on nothing?
+    pub(super) told_of_nothing: bool,
+    /// How long the first generation took to be ready.
+    pub(super) first_took: Option<Duration>,
     pub(super) stop_since: Option<Moment>,
     pub(super) counting: Counting,
     pub(super) tally: Tally,
@@ -75,6 +80,8 @@ impl Desk {
             last_restarts: VecDeque::new(),
             cut: 0,
             started: false,
+            told_of_nothing: false,
+            first_took: None,
             stop_since: None,
             counting: Counting::default(),
             tally: Tally::default(),
@@ -101,7 +108,7 @@ impl Desk {
             mode: chosen.mode.map(str::to_owned),
             evidence: chosen.evidence.clone(),
             outcome: outcome.into(),
-            why: why.cloned(),
+            why: why.cloned().or_else(|| report.outlived.then(|| OUTLIVED.to_owned())),
             remedy: remedy.map(str::to_owned),
             took_ms: u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
             at: Moment::now(),
@@ -151,7 +158,10 @@ impl Supervisor {
     /// An answer that nobody waits for any more is no fault.
     fn on_command(&mut self, command: &Command, answer: oneshot::Sender<Answer>) {
         let told = match command {
-            Command::Status { connections: true } => return self.answer_with_connections(Asker::Control(answer)),
+            Command::Status { connections: true } => {
+                self.look_at_who_is_not_ready();
+                return self.answer_with_connections(Asker::Control(answer));
+            }
             Command::Status { connections: false } => Answer::Status(Box::new(self.status())),
             Command::Restart { wait } => match self.state.phase() {
                 Phase::Running => {
@@ -232,6 +242,7 @@ impl Supervisor {
                 self.note_end_of_drain(*generation);
             }
             Event::BecameReady { generation } => {
+                self.note_what_the_first_took(*generation);
                 if let Some(it) = self.generations.get_mut(generation) {
                     it.ready.get_or_insert_with(Moment::now);
                     it.ready_at.get_or_insert_with(send::ticks_since_boot);
@@ -256,6 +267,16 @@ impl Supervisor {
         let serves = |it: &machine::Generation| it.role == Role::Serving;
         self.desk.started |= self.state.generations().iter().any(serves);
         self.look_after_waiting(event);
+    }
+
+    /// By that SEGUE_READY_TIMEOUT=auto is measured.
+    fn note_what_the_first_took(&mut self, generation: u64) {
+        let it = self.state.generations().iter().find(|it| it.number == generation);
+        if let (Some(it), None) = (it, self.desk.first_took) {
+            let took = it.since.elapsed();
+            self.desk.first_took = Some(took);
+            self.limits.ready_timeout = self.settings.ready_timeout.limit(Some(took));
+        }
     }
 
     /// A generation drains no more: what that took.

@@ -72,7 +72,7 @@ impl Front {
                 code: SYSTEM_REFUSED,
             });
         }
-        let patience = (!settings.ready_timeout.is_zero()).then_some(settings.ready_timeout);
+        let patience = settings.ready_timeout.limit(None);
         Ok(Some(Front {
             proxy: Proxy::new(patience),
             bound,

@@ -46,6 +46,8 @@ pub(super) struct Generation {
     pub(super) hinders_exchange: bool,
     /// Where it was seen to begin to listen.
     pub(super) listens: HashSet<Listens>,
+    /// When it was last looked whether it listens unseen.
+    pub(super) looked_at: Option<Instant>,
     /// When it first began to.
     pub(super) first_listen: Option<Instant>,
     /// How segue came by its listening sockets.
@@ -114,6 +116,7 @@ impl Generation {
             exchange_looks: 0,
             hinders_exchange: false,
             listens: HashSet::new(),
+            looked_at: None,
             first_listen: None,
             method: None,
             passed: None,

@@ -317,9 +317,13 @@ impl Supervisor {
             },
             Task::Probe { .. } => match &self.settings.ready {
                 Ready::Exec(command) => self.command_words(Some(command)),
-                Ready::Auto | Ready::Started | Ready::Listening | Ready::Notify | Ready::Tcp(_) | Ready::Http(_) => {
-                    Vec::new()
-                }
+                Ready::Auto
+                | Ready::Started
+                | Ready::Listening
+                | Ready::Notify
+                | Ready::Tcp(_)
+                | Ready::Http(_)
+                | Ready::File(_) => Vec::new(),
             },
             Task::Failed(..) => Vec::new(),
         };

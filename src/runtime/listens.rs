@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{Supervisor, generation::Generation, own_sockets::Listens, probing::Message};
 use crate::{
     machine::{Event, LATE, Outcome, Report, Role},
-    settings::value::Ready,
+    settings::value::{Ready, ReadyTimeout},
 };
 
 /// How long a program may take to listen before the log says what it is waited for.
@@ -193,10 +193,17 @@ impl Supervisor {
         let by_listening = matches!(self.settings.ready, Ready::Auto | Ready::Listening);
         if let (Outcome::RolledBack { why }, Some(generation)) = (&mut report.outcome, report.generation)
             && why == LATE
-            && by_listening
         {
+            if let (ReadyTimeout::Auto, Some(took)) = (self.settings.ready_timeout, self.desk.first_took) {
+                let seconds = |wait: Duration| wait.as_secs_f64().ceil();
+                let limit = seconds(self.limits.ready_timeout.unwrap_or_default());
+                *why = format!(
+                    "{why}=auto, {limit}s, where the first generation took {}s",
+                    seconds(took)
+                );
+            }
             let missing = self.missing(generation);
-            if !missing.is_empty() {
+            if by_listening && !missing.is_empty() {
                 *why = format!("{why}; missing: {}", missing.join(", "));
             }
         }
@@ -243,7 +250,7 @@ impl Supervisor {
         let missing = if self.front.is_some() {
             "it does not accept connections on its PORT".to_owned()
         } else if it.listens.is_empty() {
-            "it does not listen on any socket".to_owned()
+            return;
         } else {
             format!(
                 "it does not listen on {} yet, as its predecessor does",

@@ -45,8 +45,11 @@ impl MemoryWatch {
 impl Supervisor {
     /// A newcomer goes first as long as it can be rolled back.
     pub(super) fn is_expendable(&mut self, generation: u64) -> bool {
-        let serves = |it: &crate::machine::Generation| it.number != generation && it.role == Role::Serving;
-        let expendable = self.limits.mode == Mode::Overlap && self.state.generations().iter().any(serves);
+        let current = self.state.current();
+        let goes_on = |it: &crate::machine::Generation| {
+            it.number != generation && Some(it.number) == current && matches!(it.role, Role::Serving | Role::Starting)
+        };
+        let expendable = self.limits.mode == Mode::Overlap && self.state.generations().iter().any(goes_on);
         if let Some(it) = self.generations.get_mut(&generation) {
             it.expendable = expendable;
         }
@@ -55,7 +58,8 @@ impl Supervisor {
 
     /// Gives a generation that can no longer be rolled back its usual OOM score.
     pub(super) fn spare_who_serves(&mut self) {
-        let over = |number: &u64| !self.state.is_on_trial(*number) && self.state.serves(*number);
+        let current = self.state.current();
+        let over = |number: &u64| !self.state.is_on_trial(*number) && current == Some(*number);
         let spared = self
             .generations
             .iter_mut()

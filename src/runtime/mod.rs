@@ -47,6 +47,7 @@ mod taking;
 mod tally;
 mod trapping;
 mod unix_sockets;
+mod unseen;
 mod upstream;
 mod waiting;
 mod watching;

@@ -76,7 +76,12 @@ impl Supervisor {
         listens.sort_unstable();
         status::Generation {
             number: it.number,
-            role: name_of_role(it.role).into(),
+            role: if self.runs_and_listens_on_nothing(it) {
+                "running"
+            } else {
+                name_of_role(it.role)
+            }
+            .into(),
             pid: own.and_then(Generation::living).map(|main| main.pid.as_raw()),
             since: self.moment(it.since),
             ready: own.and_then(|own| own.ready),
@@ -150,10 +155,15 @@ impl Supervisor {
         let starting = self.state.generations().iter().rev();
         let starting = starting
             .filter(|it| matches!(it.role, Role::Preparing | Role::Starting))
-            .map(|it| (it.number, it.role));
+            .map(|it| (it.number, it.role, self.runs_and_listens_on_nothing(it)));
         match starting.into_iter().next() {
-            Some((number, Role::Preparing)) => format!("generation {number} is being prepared: SEGUE_PRE_START runs"),
-            Some((number, _)) => format!("generation {number} is starting: {}", self.waited_for(number)),
+            Some((number, _, true)) => format!(
+                "generation {number} is running, listens on nothing (a worker, which never will, wants SEGUE_READY=started)"
+            ),
+            Some((number, Role::Preparing, _)) => {
+                format!("generation {number} is being prepared: SEGUE_PRE_START runs")
+            }
+            Some((number, ..)) => format!("generation {number} is starting: {}", self.waited_for(number)),
             None if self.state.retry_at().is_some() => {
                 format!("{}; it starts again in a moment", self.last_reason)
             }
@@ -170,6 +180,10 @@ impl Supervisor {
             Ready::Started => return "it is being executed".into(),
             Ready::Notify => ("it has not said READY=1 yet", "SEGUE_READY=listening"),
             Ready::Tcp(_) | Ready::Http(_) => ("SEGUE_READY is not answered yet", "SEGUE_READY=started"),
+            Ready::File(_) => (
+                "the file of SEGUE_READY is not there, or no newer than the generation",
+                "SEGUE_READY=started",
+            ),
             Ready::Exec(_) => ("the command of SEGUE_READY does not succeed yet", "SEGUE_READY=started"),
             Ready::Auto | Ready::Listening if self.front.is_some() => {
                 ("it does not accept connections on its PORT yet", "SEGUE_READY=started")

@@ -14,10 +14,14 @@ use super::{
     front,
     generation::Generation,
     listens::wait_for_listening,
+    unseen,
 };
 use crate::{
     handover::listening,
-    readiness::probe::{self, Door, Knock, Question, Target},
+    readiness::{
+        file,
+        probe::{self, Door, Knock, Question, Target},
+    },
     settings::value::{Address, HttpProbe, Ready},
     watch::Notice,
 };
@@ -47,7 +51,7 @@ pub(super) enum Message {
     BegunAgain(&'static str),
     /// The generation has had enough time to listen.
     Waiting(u64),
-    /// Look whether the program listens by now, where its calls are not seen.
+    /// Look whether the program listens by now, where its calls are not seen, or some are not.
     Look(u64),
     /// Run the command of `SEGUE_READY=exec:…`.
     Run {
@@ -68,7 +72,9 @@ impl Supervisor {
         let question = match &self.settings.ready {
             Ready::Auto | Ready::Listening if self.is_seen(generation) => {
                 let waits = wait_for_listening(generation, self.sender.clone());
-                return self.set_probing(generation, tokio::spawn(waits).abort_handle());
+                let looks = unseen::look_again_and_again(generation, self.settings.stable_delay, self.sender.clone());
+                let both = async { tokio::join!(waits, looks) };
+                return self.set_probing(generation, tokio::spawn(both).abort_handle());
             }
             Ready::Listening if self.sockets.is_empty() => {
                 let looks = look_again_and_again(generation, self.sender.clone());
@@ -88,6 +94,13 @@ impl Supervisor {
                 http: Some((host.clone(), path.clone())),
             }),
             Ready::Exec(_) => None,
+            Ready::File(path) => {
+                let directory = self.inherited.directory().unwrap_or_default();
+                let began = self.generations.get(&generation).map(|it| it.began_at);
+                let began = began.unwrap_or_else(std::time::SystemTime::now);
+                let asks = ask_file(generation, directory.join(path), began, self.sender.clone());
+                return self.set_probing(generation, tokio::spawn(asks).abort_handle());
+            }
         };
         let sender = self.sender.clone();
         let task = match question {
@@ -166,6 +179,10 @@ impl Supervisor {
                 }
             }
             Message::Waiting(generation) => self.tell_what_is_waited_for(generation),
+            Message::Look(generation) if self.hears(generation) => {
+                self.look_for_unseen_listeners(generation);
+                self.tell_who_listens_on_nothing(generation);
+            }
             Message::Look(generation) => {
                 if listening::any(&self.program_processes(generation), &[]) {
                     self.became_ready(generation);
@@ -255,6 +272,24 @@ async fn look_again_and_again(generation: u64, sender: mpsc::UnboundedSender<Mes
         sender.send(Message::Look(generation)).ok();
         tokio::time::sleep(probe::INTERVAL).await;
     }
+}
+
+/// Looks at a file until it is newer than the generation.
+async fn ask_file(
+    generation: u64,
+    path: std::path::PathBuf,
+    began: std::time::SystemTime,
+    sender: mpsc::UnboundedSender<Message>,
+) {
+    let mut told = None;
+    while let Err(why) = file::is_newer(&path, began) {
+        if told != Some(why) {
+            tracing::info!(generation, path = %path.display(), why, "not ready by its file");
+        }
+        told = Some(why);
+        tokio::time::sleep(probe::INTERVAL).await;
+    }
+    sender.send(Message::Ready(generation)).ok();
 }
 
 async fn run(generation: u64, sender: mpsc::UnboundedSender<Message>) {

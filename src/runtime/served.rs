@@ -126,6 +126,11 @@ impl Listens {
         }
     }
 
+    /// Is it a listener for TCP whose clients that place has, too?
+    pub(super) fn is_around(&self, place: &Place) -> bool {
+        self.place().is_some_and(|own| own.overlaps(place))
+    }
+
     /// Does a listener here serve clients of that address? A wildcard may have become an address, or the other way round.
     fn covers(&self, other: &Listens) -> bool {
         match (self.place(), other.place()) {

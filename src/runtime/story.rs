@@ -15,6 +15,9 @@ use crate::{
     telemetry::termination,
 };
 
+/// What shows that a generation which is not ready is as good as its predecessor.
+pub(super) const OUTLIVED: &str = "it has outlived SEGUE_PROBATION, and listens on nothing, as its predecessor";
+
 /// One turn, to be told.
 pub(super) struct Turn {
     pub(super) event: Event,
@@ -96,11 +99,13 @@ impl Supervisor {
             reason,
             took,
             outcome,
+            outlived,
         } = report;
         let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         match outcome {
             Outcome::Replaced => tracing::info!(
                 outcome = "replaced",
+                judged_by = outlived.then_some(OUTLIVED),
                 generation,
                 reason = reason.name(),
                 cause = reason.cause(),

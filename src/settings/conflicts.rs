@@ -131,6 +131,17 @@ impl Settings {
         let half = (!self.stop_timeout.is_zero()).then(|| self.stop_timeout / 2);
         self.drain_timeout.or(half)
     }
+
+    /// How long a replaced generation may take; `None` is as long as it takes.
+    pub fn retire_timeout(&self) -> Option<Duration> {
+        let timeout = self.retire_timeout.unwrap_or(self.stop_timeout);
+        (!timeout.is_zero()).then_some(timeout)
+    }
+
+    /// Longest wait for the connections of a replaced generation before its stop signal; `None` is as long as it takes.
+    pub fn retire_drain_timeout(&self) -> Option<Duration> {
+        self.drain_timeout.or(self.retire_timeout().map(|timeout| timeout / 2))
+    }
 }
 
 #[cfg(test)]
@@ -210,6 +221,26 @@ mod tests {
     fn draining_takes_half_of_the_stop_timeout() {
         assert_eq!(read_text(&[]).settings.drain_timeout(), Some(Duration::from_secs(15)));
         assert_eq!(read_text(&[("SEGUE_STOP_TIMEOUT", "0")]).settings.drain_timeout(), None);
+    }
+
+    #[test]
+    fn a_replaced_generation_has_the_stop_timeout_unless_it_has_its_own() {
+        for (vars, seconds) in [
+            (vec![], Some((30, 15))),
+            (vec![("SEGUE_STOP_TIMEOUT", "10s")], Some((10, 5))),
+            (vec![("SEGUE_RETIRE_TIMEOUT", "1h")], Some((3600, 1800))),
+            (vec![("SEGUE_RETIRE_TIMEOUT", "0")], None),
+            (vec![("SEGUE_STOP_TIMEOUT", "0")], None),
+            (
+                vec![("SEGUE_STOP_TIMEOUT", "0"), ("SEGUE_RETIRE_TIMEOUT", "4s")],
+                Some((4, 2)),
+            ),
+        ] {
+            let settings = read_text(&vars).settings;
+            let told = settings.retire_timeout().zip(settings.retire_drain_timeout());
+            let told = told.map(|(all, drain)| (all.as_secs(), drain.as_secs()));
+            assert_eq!(told, seconds, "{vars:?}");
+        }
     }
 
     #[test]

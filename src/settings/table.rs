@@ -7,8 +7,8 @@ use super::Fault;
 use super::row::{Row, settings, value};
 use super::value::{
     Address, Admin, Choice, Control, DrainMode, Groups, Handover, Hook, Limit, Listen, LogFilter, LogFormat, Nice,
-    OnHup, Ready, RestartMode, RestartPolicy, Score, Secret, Signal, SignalMap, StopOn, StopSignal, SuccessCodes,
-    TerminationLog, Umask, User, Value, WatchAction, WatchBackend, WatchPath,
+    OnHup, Ready, ReadyTimeout, RestartMode, RestartPolicy, Score, Secret, Signal, SignalMap, StopOn, StopSignal,
+    SuccessCodes, TerminationLog, Umask, User, Value, WatchAction, WatchBackend, WatchPath,
 };
 
 settings! {
@@ -26,6 +26,9 @@ settings! {
             "after a stop request: not ready, still accepting (load balancers need time to look away)";
         drain_timeout "SEGUE_DRAIN_TIMEOUT": Option<Duration> = "" ("half of the stop timeout"),
             "longest wait for connections before the stop signal";
+        retire_timeout "SEGUE_RETIRE_TIMEOUT": Option<Duration> = "" ("the stop timeout"),
+            "how long a replaced generation may take, all phases together; `0` is as long as it takes (long jobs, WebSockets), \
+             for three generations at a time at most";
         drain_idle "SEGUE_DRAIN_IDLE": Duration = "1s",
             "a connection with nothing queued and quiet this long counts as finished";
     }
@@ -46,9 +49,11 @@ settings! {
     }
     "Readiness" {
         ready "SEGUE_READY": Ready = "auto",
-            "what shows that a generation may get traffic; `auto` is READY=1 or listening, whichever comes first";
-        ready_timeout "SEGUE_READY_TIMEOUT": Duration = "60s",
-            "a replacing generation that is not ready by then is rolled back; the first has no limit";
+            "what shows that a generation may get traffic; `auto` is READY=1 or listening, whichever comes first; `file:` is a file that is newer \
+             than the generation's start";
+        ready_timeout "SEGUE_READY_TIMEOUT": ReadyTimeout = "auto",
+            "a replacing generation that is not ready by then is rolled back; the first has no limit; `auto` is 60s, or three times what \
+             the first took if that is longer";
         probation "SEGUE_PROBATION": Duration = "1s",
             "a crash this soon after ready still rolls back";
     }

@@ -59,3 +59,4 @@ mod unix_sockets;
 mod verify;
 mod waiting;
 mod watch;
+mod workers;

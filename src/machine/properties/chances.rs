@@ -56,12 +56,21 @@ pub(super) fn limits() -> impl Strategy<Value = Limits> {
         (1..60_u64, seconds(20), 0..30_u64, 1..60_u64, seconds(3)),
         (any::<bool>(), 0..3_u8, seconds(3), 0..4_u32),
         (any::<bool>(), any::<bool>()),
+        (any::<bool>(), proptest::option::of(1..60_u64)),
     )
         .prop_map(
-            |((stop, delay, drain, ready, probation), (overlap, policy, retry, limit), (pre, post))| Limits {
+            |(
+                (stop, delay, drain, ready, probation),
+                (overlap, policy, retry, limit),
+                (pre, post),
+                (survival, retire),
+            )| Limits {
                 stop_timeout: Some(Duration::from_secs(stop)),
                 drain_delay: delay,
                 drain_timeout: Some(Duration::from_secs(drain)),
+                retire_timeout: retire.map(Duration::from_secs),
+                retire_drain_timeout: retire.map(|retire| Duration::from_secs(retire) / 2),
+                survival_proves: survival,
                 ready_timeout: Some(Duration::from_secs(ready)),
                 probation,
                 mode: if overlap { Mode::Overlap } else { Mode::StopFirst },

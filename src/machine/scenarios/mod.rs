@@ -4,6 +4,7 @@ mod crash;
 mod life;
 mod questions;
 mod restart;
+mod workers;
 
 use std::{
     fmt::Write as _,
@@ -26,8 +27,11 @@ fn defaults() -> Limits {
         stop_timeout: Some(Duration::from_secs(30)),
         drain_delay: Duration::ZERO,
         drain_timeout: Some(Duration::from_secs(15)),
+        retire_timeout: Some(Duration::from_secs(30)),
+        retire_drain_timeout: Some(Duration::from_secs(15)),
         ready_timeout: Some(Duration::from_secs(60)),
         probation: Duration::from_secs(1),
+        survival_proves: true,
         mode: Mode::Overlap,
         policy: Policy::Never,
         restart_delay: Duration::from_secs(1),
@@ -109,10 +113,15 @@ fn up(more: &[Happening]) -> Vec<Happening> {
 fn plain(_: &mut Limits) {}
 
 fn scenarios() -> Vec<Scenario> {
-    [life::scenarios(), restart::scenarios(), crash::scenarios()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        life::scenarios(),
+        restart::scenarios(),
+        workers::scenarios(),
+        crash::scenarios(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 #[expect(
@@ -124,6 +133,11 @@ fn say(action: &Action) -> String {
         Action::Report(report) => {
             let generation = report.generation.map_or_else(|| "-".to_owned(), |it| it.to_string());
             match &report.outcome {
+                Outcome::Replaced if report.outlived => {
+                    format!(
+                        "Report: replaced, generation {generation} listens on nothing and has outlived its probation"
+                    )
+                }
                 Outcome::Replaced => format!("Report: replaced, generation {generation} serves"),
                 Outcome::RolledBack { why } => format!("Report: generation {generation} rolled back, {why}"),
                 Outcome::Failed { why } => format!("Report: failed, {why}"),

@@ -29,7 +29,7 @@ pub use listen::Listen;
 pub use log::LogFilter;
 pub use place::{Control, TerminationLog};
 pub use plain::Choice;
-pub use ready::Ready;
+pub use ready::{Ready, ReadyTimeout};
 pub use secret::{Hook, Secret};
 pub use signal::Signal;
 pub use signals::{SignalMap, StopOn, StopSignal};

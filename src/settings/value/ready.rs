@@ -1,10 +1,12 @@
 //! How segue learns that a generation may get traffic.
 
+use std::{path::PathBuf, time::Duration};
+
 use super::choice::none_of;
 use super::{Address, Command, HttpProbe, Reason, Value};
 
 /// The words that need nothing after them, and the beginnings of the others.
-const WORDS: [&str; 7] = [
+const WORDS: [&str; 8] = [
     "auto",
     "started",
     "listening",
@@ -12,6 +14,7 @@ const WORDS: [&str; 7] = [
     "tcp:ADDRESS",
     "http:URL",
     "exec:COMMAND",
+    "file:PATH",
 ];
 
 /// What shows that a generation is ready: `SEGUE_READY`.
@@ -31,10 +34,45 @@ pub enum Ready {
     Http(HttpProbe),
     /// That this command succeeds.
     Exec(Command),
+    /// That this file is there, and newer than the generation's start.
+    File(PathBuf),
+}
+
+/// How long a replacing generation may take: `SEGUE_READY_TIMEOUT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadyTimeout {
+    /// A minute, or what the first generation took, if three times that is longer.
+    Auto,
+    /// So long; zero is for ever.
+    After(Duration),
+}
+
+impl ReadyTimeout {
+    /// `None` is for ever. `first` is what the first generation took, if that is known.
+    #[must_use]
+    pub fn limit(self, first: Option<Duration>) -> Option<Duration> {
+        const LEAST: Duration = Duration::from_secs(60);
+        match self {
+            ReadyTimeout::Auto => Some(first.unwrap_or_default().saturating_mul(3).max(LEAST)),
+            ReadyTimeout::After(limit) => (!limit.is_zero()).then_some(limit),
+        }
+    }
+}
+
+impl Value for ReadyTimeout {
+    const ACCEPTS: &'static str = "`auto`, duration";
+
+    fn parse(text: &str) -> Result<Self, Reason> {
+        if text == "auto" {
+            return Ok(ReadyTimeout::Auto);
+        }
+        Duration::parse(text).map(ReadyTimeout::After)
+    }
 }
 
 impl Value for Ready {
-    const ACCEPTS: &'static str = "`auto`, `started`, `listening`, `notify`, `tcp:ADDRESS`, `http:URL`, `exec:COMMAND`";
+    const ACCEPTS: &'static str =
+        "`auto`, `started`, `listening`, `notify`, `tcp:ADDRESS`, `http:URL`, `exec:COMMAND`, `file:PATH`";
 
     fn parse(text: &str) -> Result<Self, Reason> {
         if text.to_ascii_lowercase().starts_with("https:") {
@@ -50,6 +88,8 @@ impl Value for Ready {
             }
             (_, Some(("http", url))) => HttpProbe::parse(url).map(Ready::Http),
             (_, Some(("exec", command))) => Command::parse(command).map(Ready::Exec),
+            (_, Some(("file", ""))) => Err("no path after file:, give for example file:/run/ready".into()),
+            (_, Some(("file", path))) => PathBuf::parse(path).map(Ready::File),
             _ => Err(none_of(text, &WORDS)),
         }
     }
@@ -65,6 +105,19 @@ mod tests {
         for (word, ready) in ["auto", "started", "listening", "notify"].iter().zip(words) {
             assert_eq!(Ready::parse(word), Ok(ready));
         }
+    }
+
+    #[test]
+    fn a_timeout_grows_with_what_the_first_generation_took() {
+        let auto = ReadyTimeout::parse("auto").unwrap();
+        for (first, limit) in [(0, 60), (19, 60), (20, 60), (21, 63), (600, 1800)] {
+            let limit = Some(Duration::from_secs(limit));
+            assert_eq!(auto.limit(Some(Duration::from_secs(first))), limit);
+        }
+        assert_eq!(auto.limit(None), Some(Duration::from_secs(60)));
+        let of = |text: &str| ReadyTimeout::parse(text).unwrap().limit(Some(Duration::from_secs(600)));
+        assert_eq!((of("5s"), of("0")), (Some(Duration::from_secs(5)), None));
+        assert!(ReadyTimeout::parse("60").is_err());
     }
 
     #[test]
@@ -95,6 +148,7 @@ mod tests {
             ("https://127.0.0.1/", "https is not supported"),
             ("http:https://127.0.0.1/", "https is not supported"),
             ("exec:", "no command"),
+            ("file:", "no path"),
         ] {
             let reason = Ready::parse(text).unwrap_err().to_string();
             assert!(reason.contains(why), "{text}: {reason}");
