@@ -73,6 +73,11 @@ pub enum Action {
     KillPostStop,
     /// Tell how a restart came out.
     Report(Report),
+    /// Another restart was asked for meanwhile, and has its turn: answered by `RestartRequested`, once the mode is chosen anew.
+    RestartNext {
+        /// What asked for it.
+        reason: Reason,
+    },
     /// End segue. Always the last action.
     Exit {
         /// With this code.

@@ -98,13 +98,13 @@ impl Turn<'_> {
         };
         let generation = current.number;
         match current.role {
-            Role::Preparing => self.state.early_signals.push((signal, value)),
-            role if role.is_running() && current.has_program => self.act(Action::Signal {
+            role if role == Role::Preparing || role.is_running() && current.has_program => self.act(Action::Signal {
                 generation,
                 signal,
                 value,
             }),
-            Role::Starting
+            Role::Preparing
+            | Role::Starting
             | Role::Serving
             | Role::Standby
             | Role::Draining

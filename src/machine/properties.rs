@@ -36,6 +36,8 @@ struct World {
     steered: Option<u64>,
     stop_asked: bool,
     drain_asked: bool,
+    /// Another restart has its turn.
+    asked_again: Option<Reason>,
     terminated: Vec<u64>,
     exit: Option<u8>,
     post_stop: bool,
@@ -52,6 +54,7 @@ impl World {
             steered: None,
             stop_asked: false,
             drain_asked: false,
+            asked_again: None,
             terminated: Vec::new(),
             exit: None,
             post_stop: false,
@@ -187,6 +190,7 @@ impl World {
             prop_assert!(self.exit.is_none(), "an exit is the last action: {actions:?}");
             self.obey(action)?;
         }
+        let asked_again = self.asked_again.take();
         // Whoever serves in overlap mode is stopped only once a ready successor has the connections.
         if let (Some(served), false, false) = (served, unstoppable, gone) {
             prop_assert!(
@@ -213,7 +217,8 @@ impl World {
                 self.now
             );
         }
-        self.check()
+        self.check()?;
+        asked_again.map_or(Ok(()), |reason| self.happen(Event::RestartRequested { reason }))
     }
 
     /// Is somebody asked to end by it?
@@ -305,6 +310,7 @@ impl World {
                     );
                 }
             }
+            Action::RestartNext { reason } => self.asked_again = Some(reason.clone()),
             Action::CloseListeners => prop_assert!(self.stop_asked),
             Action::Hold => prop_assert!(self.limits.mode == Mode::StopFirst),
             Action::KillPostStop => prop_assert!(self.post_stop),

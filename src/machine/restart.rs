@@ -284,9 +284,10 @@ impl Turn<'_> {
         }
     }
 
+    /// It is asked for anew, as what speaks for one way to restart or another may have changed meanwhile.
     pub(super) fn next_in_queue(&mut self) {
         if let Some(reason) = self.state.queued.take() {
-            self.begin_restart(reason);
+            self.act(Action::RestartNext { reason });
         }
     }
 

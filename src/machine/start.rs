@@ -41,14 +41,6 @@ impl Turn<'_> {
 
     fn start(&mut self, generation: u64) {
         self.act(Action::Start { generation });
-        // A signal that came before there was anybody to get it waits for the program as it would in the kernel.
-        for (signal, value) in std::mem::take(&mut self.state.early_signals) {
-            self.act(Action::Signal {
-                generation,
-                signal,
-                value,
-            });
-        }
     }
 
     pub(super) fn on_prepared(&mut self, number: u64, outcome: Result<(), Fault>) {

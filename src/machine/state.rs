@@ -29,8 +29,6 @@ pub struct State {
     pub(super) ending: Option<Ending>,
     /// Has any program been executed yet?
     pub(super) ever_started: bool,
-    /// Signals that came before the program could get them.
-    pub(super) early_signals: Vec<(i32, Option<usize>)>,
     pub(super) stop_asked: bool,
     /// Since when segue is not ready because a drain was asked for.
     pub(super) draining_since: Option<Instant>,
@@ -153,7 +151,6 @@ impl State {
             proof: None,
             ending: None,
             ever_started: false,
-            early_signals: Vec::new(),
             stop_asked: false,
             draining_since: None,
         }

@@ -96,6 +96,11 @@ impl Supervisor {
                     front.close();
                 }
             }
+            Action::RestartNext { reason } => {
+                self.choose_mode();
+                let reason = reason.clone();
+                self.events.push_back(Event::RestartRequested { reason });
+            }
             Action::PostStop => self.post_stop(),
             Action::KillPostStop => {
                 for (pid, _) in self.tasks.iter().filter(|(_, task)| matches!(task, Task::PostStop)) {

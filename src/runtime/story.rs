@@ -246,6 +246,7 @@ fn say(action: &Action) -> String {
         Action::Signal { generation, signal, .. } => format!("signal {signal} to {generation}"),
         Action::Release { generation } => format!("release {generation}"),
         Action::CloseListeners => "close listeners".into(),
+        Action::RestartNext { .. } => "begin the next restart".into(),
         Action::PostStop => "run post-stop".into(),
         Action::KillPostStop => "kill post-stop".into(),
         Action::Report(_) => "report".into(),

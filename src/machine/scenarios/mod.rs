@@ -143,6 +143,7 @@ fn say(action: &Action) -> String {
                 Outcome::Failed { why } => format!("Report: failed, {why}"),
             }
         }
+        Action::RestartNext { .. } => "RestartNext".into(),
         other => {
             let words = format!("{other:?}");
             words
@@ -197,7 +198,15 @@ fn print() -> String {
             let told = tell(&event);
             let (next, actions) = step(&limits, state, event, boot + Duration::from_secs_f64(at));
             state = next;
-            let said: Vec<String> = actions.iter().map(say).collect();
+            let mut said: Vec<String> = actions.iter().map(say).collect();
+            // The mode is chosen in between, which is no matter here.
+            for action in actions {
+                let Action::RestartNext { reason } = action else { continue };
+                let event = Event::RestartRequested { reason };
+                let (next, actions) = step(&limits, state, event, boot + Duration::from_secs_f64(at));
+                state = next;
+                said.extend(actions.iter().map(say));
+            }
             writeln!(page, "| {at:.1} | {told} | {} |", said.join(" · ")).unwrap();
         }
     }
