@@ -1,5 +1,5 @@
 //! LOOKS where a generation listens that its trapped calls have not told: calls of another architecture, io_uring, sockets that came
-//! from elsewhere. The kernel says which sockets listen, /proc whose they are. They cannot be handed over.
+//! from elsewhere. UDP ports are not looked at. The kernel says which sockets listen, /proc whose they are. They cannot be handed over.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::{Supervisor, own_sockets::Listens, probing::Message};
 use crate::{
-    handover::{census, datagrams::table, holders::Holders, listener::Place},
+    handover::{census, holders::Holders, listener::Place},
     machine::Role,
     settings::value::Ready,
 };
@@ -65,10 +65,6 @@ impl Supervisor {
                 unix.split(|byte| *byte == b'\n')
                     .filter_map(|line| listening(line, held)),
             );
-            let datagrams = table::read().unwrap_or_default().into_iter();
-            let fixed = |it: &table::Row| !it.connected && !ephemeral(it.local.port());
-            let fixed = datagrams.filter(|it| holds.contains_key(&it.inode) && fixed(it));
-            found.extend(fixed.map(|it| Listens::Udp(Place::single(it.local))));
         }
         if let Some(it) = self.generations.get_mut(&generation) {
             it.looked_at = Some(now);
