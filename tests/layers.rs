@@ -103,6 +103,7 @@ const LOOKS_AT_FILES: [(&str, &[&str]); 6] = [
             "runtime/exchanging.rs",
             "runtime/memory.rs",
             "runtime/port.rs",
+            "runtime/unseen.rs",
             "runtime/watching.rs",
         ],
     ),
@@ -137,12 +138,13 @@ const LOOKS_AT_FILES: [(&str, &[&str]); 6] = [
         ],
     ),
     (
-        "sockets of segue's own, at places that a setting names: these must not be on a mount that hangs",
+        "at places that a setting names: these must not be on a mount that hangs",
         &[
             "control/place.rs",
             "control/search.rs",
             "handover/listener.rs",
             "handover/sockets/mod.rs",
+            "readiness/file.rs",
             "runtime/front.rs",
         ],
     ),

@@ -201,7 +201,9 @@ fn print() -> String {
             let mut said: Vec<String> = actions.iter().map(say).collect();
             // The mode is chosen in between, which is no matter here.
             for action in actions {
-                let Action::RestartNext { reason } = action else { continue };
+                let Action::RestartNext { reason } = action else {
+                    continue;
+                };
                 let event = Event::RestartRequested { reason };
                 let (next, actions) = step(&limits, state, event, boot + Duration::from_secs_f64(at));
                 state = next;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::Phase;
-use super::{Event, HUP, Limits, Policy, Reason, State, TIME, defaults, emptied, exited, ready, started, step};
+use super::{Action, Event, HUP, Limits, Policy, Reason, State, TIME, defaults, emptied, exited, ready, started, step};
 
 /// A life at whose moments questions are asked.
 struct Life {
@@ -28,7 +28,14 @@ impl Life {
     }
 
     fn happen(&mut self, second: u64, event: Event) {
-        self.state = step(&self.limits, self.state.clone(), event, self.at(second)).0;
+        let (state, actions) = step(&self.limits, self.state.clone(), event, self.at(second));
+        self.state = state;
+        for action in actions {
+            let Action::RestartNext { reason } = action else {
+                continue;
+            };
+            self.happen(second, Event::RestartRequested { reason });
+        }
     }
 
     fn at(&self, second: u64) -> Instant {
