@@ -1,7 +1,7 @@
 # Two commands are enough: `make demo` and `make test`. Both set up what they need first (Debian or Ubuntu, root or sudo).
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo build test check compat vm bench soak fuzz mutants docs image clean
+.PHONY: help setup demo build test check compat workers vm bench soak fuzz mutants docs image clean
 
 # Static, without a musl toolchain. The target is spelled out so that the flag spares proc-macros and build scripts, and
 # every command below uses the same flags, so that none of them throws away what another has built. Not position independent,
@@ -19,6 +19,7 @@ endif
 help:
 	@echo 'make demo    restart an unmodified server under load, in a container, and print what happened'
 	@echo 'make test    every check and every test'
+	@echo 'make workers real queue workers restarted with a full queue, and the table of docs/workers.md'
 	@echo 'make compat  every server of the compatibility matrix, and the table of docs/compatibility.md'
 	@echo 'make vm      other kernels, and aarch64, in QEMU: KERNEL=6.1 ARCH=aarch64 TEST=name for one; docs/platforms.md'
 	@echo 'make build   the static binary: target/$(CARGO_BUILD_TARGET)/release/segue'
@@ -62,6 +63,11 @@ compat:
 	TESTS_REQUIRE_SERVERS=1 TESTS_KEEP_CONNECTIONS=1 \
 	  cargo nextest run --locked --test compat --run-ignored all --no-fail-fast; \
 	status=$$?; scripts/compat-table && exit $$status
+
+workers:
+	@scripts/setup --compat
+	cargo build --locked --release
+	python3 tests/workers
 
 vm:
 	@scripts/setup --vm

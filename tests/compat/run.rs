@@ -100,7 +100,7 @@ impl Run {
         let mut recipe = Recipe::plain(As::Init, words)
             .within(place.directory())
             .set("HOME", place.directory())
-            .set("SEGUE_LOG", "info,segue=info")
+            .set("SEGUE_LOG", "info,segue=info,segue::runtime::story=debug")
             .set("SEGUE_CONTROL", desk.path());
         for (name, value) in row.settings {
             recipe = recipe.set(name, place.fill(value));

@@ -180,7 +180,7 @@ fn every_metric_moves() {
         .set("SEGUE_PROBATION", "100ms")
         .set("SEGUE_RESTART", "always")
         .set("SEGUE_RESTART_DELAY", "10ms")
-        .set("SEGUE_DRAIN_TIMEOUT", "300ms")
+        .set("SEGUE_DRAIN_TIMEOUT", "3s")
         .set("SEGUE_READY_TIMEOUT", "300ms")
         .set("SEGUE_DRAIN_IDLE", "50ms")
         .start();
