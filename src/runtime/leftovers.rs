@@ -33,6 +33,8 @@ const YOUNG: u64 = 20;
 pub(super) struct Orphans {
     since: Option<Instant>,
     count: u32,
+    /// They were many, which counts for a while: also when the next ones are counted from nothing again.
+    stormy_until: Option<Instant>,
 }
 
 impl Orphans {
@@ -45,11 +47,13 @@ impl Orphans {
             (self.since, self.count) = (Some(now), 0);
         }
         self.count = self.count.saturating_add(1);
+        if self.count >= STORM.0 {
+            self.stormy_until = Some(now + 2 * STORM.1);
+        }
     }
 
     fn are_many(&self, now: Instant) -> bool {
-        let recent = |since| now.saturating_duration_since(since) < 2 * STORM.1;
-        self.count >= STORM.0 && self.since.is_some_and(recent)
+        self.stormy_until.is_some_and(|until| now < until)
     }
 }
 
@@ -258,5 +262,23 @@ fn report(pid: i32, sent: std::io::Result<()>) {
         Ok(()) => {}
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
         Err(error) => tracing::warn!(pid, %error, "cannot signal a process of the program"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_storm_lasts_over_the_beginning_of_the_next_count() {
+        let (mut orphans, begin) = (Orphans::default(), Instant::now());
+        let at = |milliseconds| begin + Duration::from_millis(milliseconds);
+        (0..15).for_each(|each| orphans.note(at(each)));
+        assert!(!orphans.are_many(at(15)));
+        (15..502).step_by(10).for_each(|each| orphans.note(at(each)));
+        assert!(orphans.are_many(at(502)));
+        orphans.note(at(503));
+        assert!(orphans.are_many(at(503)), "it is counted from nothing here");
+        assert!(!orphans.are_many(at(2_000)));
     }
 }

@@ -137,7 +137,7 @@ settings! {
         pid_file "SEGUE_PID_FILE": Option<PathBuf> = "",
             "written, and locked, by `segue run` and `segue start`";
         log "SEGUE_LOG": LogFilter = "info",
-            "what is logged";
+            "what is logged; a release build has nothing below `debug`";
         log_format "SEGUE_LOG_FORMAT": LogFormat = "auto",
             "`auto` is `text` on a terminal, else `json`";
         termination_log "SEGUE_TERMINATION_LOG": TerminationLog = "auto",

@@ -159,6 +159,7 @@ fn no_signal_is_lost_at_start_as_pid_1() {
 /// Segue is root without CAP_KILL, the program has another user: it cannot be signalled, and segue goes on.
 #[test]
 fn a_forward_that_fails_is_never_fatal() {
+    // (A user that is one and the same in every respect is taken on for the moment of the signal.)
     let files = crate::support::directory();
     let mut command = Command::new("setpriv");
     command.args([
@@ -168,7 +169,11 @@ fn a_forward_that_fails_is_never_fatal() {
         "--",
     ]);
     command
-        .args(["setpriv", "--reuid", "65534", "--clear-groups", "sleep", "3"])
+        .args([
+            "python3",
+            "-c",
+            "import os, time; os.setresuid(65533, 65534, 65533); time.sleep(3)",
+        ])
         .env("SEGUE_LOG", "debug")
         .env("SEGUE_READY", "started");
     command.stderr(std::fs::File::create(files.path().join("log")).unwrap());

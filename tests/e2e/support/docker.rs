@@ -80,7 +80,7 @@ pub fn with_machine(words: &mut Vec<String>) {
         "--tmpfs=/tmp".into(),
         "--entrypoint=/segue".into(),
         "--env=PATH=/usr/sbin:/usr/bin:/sbin:/bin".into(),
-        "--env=SEGUE_LOG=debug".into(),
+        "--env=SEGUE_LOG=info,segue::runtime::story=debug".into(),
     ]);
 }
 

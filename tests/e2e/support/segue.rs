@@ -116,7 +116,7 @@ impl Recipe {
         command
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LANG", "C.UTF-8")
-            .env("SEGUE_LOG", "debug");
+            .env("SEGUE_LOG", "info,segue::runtime::story=debug");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
