@@ -48,7 +48,8 @@ pub(super) fn of(settings: &Settings) -> Vec<Attribute> {
             change: change?,
         })
     });
-    limits.chain(others).collect()
+    // The score is written to a file, which a limit on files could forbid.
+    others.chain(limits).collect()
 }
 
 impl Supervisor {
